@@ -1,0 +1,1 @@
+"""④b REGRESSION: general ability, question by question, through lm-eval's task definitions."""

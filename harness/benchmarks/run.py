@@ -1,0 +1,62 @@
+"""Run a benchmark on one system through lm-eval, and keep every question's outcome."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from lm_eval.evaluator import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from harness.benchmarks.lm import SessionLM
+from harness.benchmarks.tasks import BenchmarkTasks
+from harness.engine.session import ModelSession
+from harness.errors import BrokenRunError
+from harness.records import BenchmarkResult, QuestionOutcome
+
+
+def run_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, system: str, adapter: str | None) -> BenchmarkResult:
+    """Every question answered by one system, scored by the log-probability of each choice.
+
+    Raises:
+        BrokenRunError: lm-eval returned other questions than were asked.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    result = simple_evaluate(
+        model=SessionLM(session, adapter),
+        tasks=tasks.build(),
+        task_manager=TaskManager(include_defaults=False),  # the default indexes 14,000 files
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    if result is None:
+        raise BrokenRunError(f"lm-eval returned nothing for {tasks.name}")
+    outcomes: list[QuestionOutcome] = []
+    for subject in tasks.subjects:
+        samples = result["samples"][tasks.task_name(subject)]
+        outcomes += [_outcome(sample, subject.name) for sample in samples]
+    asked = [question.id for subject in tasks.subjects for question in subject.asked]
+    if sorted(asked) != sorted(outcome.question_id for outcome in outcomes):
+        raise BrokenRunError(f"lm-eval answered other questions of {tasks.name} than were asked")
+    return BenchmarkResult(
+        benchmark=tasks.name,
+        system=system,
+        task_digest=tasks.digest,
+        chance=tasks.chance,
+        outcomes=tuple(outcomes),
+        weights=tasks.weights,
+    )
+
+
+def _outcome(sample: dict[str, Any], subject: str) -> QuestionOutcome:
+    logprobs = tuple(float(response[0][0]) for response in sample["resps"])
+    choice = max(range(len(logprobs)), key=lambda index: (logprobs[index], -index))
+    target = int(sample["doc"]["answer"])
+    return QuestionOutcome(
+        question_id=sample["doc"]["question_id"],
+        subject=subject,
+        logprobs=logprobs,
+        choice=choice,
+        target=target,
+        correct=choice == target,
+    )

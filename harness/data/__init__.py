@@ -1,0 +1,1 @@
+"""② EXAMPLES: rows of files become examples, split without overlap."""

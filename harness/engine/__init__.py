@@ -1,0 +1,1 @@
+"""MODEL PLUMBING: loading, chat template, scoring and generation on torch."""

@@ -1,0 +1,185 @@
+"""Log-probabilities of continuations, each shared prefix computed once.
+
+Requests with a common beginning form a *group*: a few-shot block is run once and its keys and values serve every
+question after it. Inside a group, the requests of one question (same context, other choices) form one *row*: the
+context once, then each choice as a branch that sees the context and itself but not the other branches. Only the
+positions that predict a scored token go through the output head. The sum of log-probabilities equals that of one
+full forward pass per request up to the rounding of float32 sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from harness.engine.meter import Meter
+
+Tokens = tuple[int, ...]
+MIN_SHARED_TOKENS = 64  # a shorter prefix costs more as a pass of its own than it saves
+BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Sum of log-probabilities of a continuation in nats, and whether greedy decoding would have written it."""
+
+    logprob: float
+    is_greedy: bool
+
+
+@dataclass(slots=True)
+class _Row:
+    """One context with the branches that continue it."""
+
+    context: Tokens
+    branches: dict[Tokens, list[int]] = field(default_factory=dict)  # continuation -> indices of its requests
+
+    def size(self, skip: int) -> int:
+        return len(self.context) - skip + sum(len(branch) - 1 for branch in self.branches)
+
+
+def score_continuations(
+    model: Any, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, meter: Meter
+) -> list[Scored]:
+    """Score (context ids, continuation ids) pairs; both non-empty. The result is in the order of the requests.
+
+    Raises:
+        ValueError: an empty context or continuation.
+    """
+    rows = _rows(requests)
+    results: dict[int, Scored] = {}
+    for prefix, members in _groups(rows):
+        results.update(_score_group(model, prefix, members, meter))
+    return [results[index] for index in range(len(requests))]
+
+
+def _rows(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[_Row]:
+    rows: dict[Tokens, _Row] = {}
+    for index, (context, continuation) in enumerate(requests):
+        if not context or not continuation:
+            raise ValueError("a context and its continuation must each have at least one token")
+        row = rows.setdefault(tuple(context), _Row(tuple(context)))
+        row.branches.setdefault(tuple(continuation), []).append(index)
+    return [rows[context] for context in sorted(rows)]
+
+
+def _groups(rows: list[_Row]) -> Iterator[tuple[Tokens, list[_Row]]]:
+    """Cut the sorted rows where the prefix shared with the neighbour gets short."""
+    start = 0
+    shared: int | None = None
+    for index in range(1, len(rows) + 1):
+        common = _common(rows[index - 1].context, rows[index].context) if index < len(rows) else 0
+        # At least one token stays with each row, since a row must read its own last position.
+        kept = min(common, shared) if shared is not None else common
+        if index < len(rows) and kept >= MIN_SHARED_TOKENS:
+            shared = kept
+            continue
+        members = rows[start:index]
+        length = min(shared or 0, min(len(row.context) for row in members) - 1)
+        usable = length if len(members) > 1 and length >= MIN_SHARED_TOKENS else 0
+        yield members[0].context[:usable], members
+        start, shared = index, None
+
+
+def _common(left: Tokens, right: Tokens) -> int:
+    length = min(len(left), len(right))
+    return next((index for index in range(length) if left[index] != right[index]), length)
+
+
+@torch.inference_mode()
+def _score_group(model: Any, prefix: Tokens, rows: list[_Row], meter: Meter) -> dict[int, Scored]:
+    layers = None
+    if prefix:
+        cache = DynamicCache()
+        ids = torch.tensor([prefix], device=model.device)
+        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        meter.forwarded_tokens += len(prefix)
+        layers = [(layer.keys, layer.values) for layer in cache.layers]
+    results: dict[int, Scored] = {}
+    skip = len(prefix)
+    for batch in _batches(sorted(rows, key=lambda row: row.size(skip)), skip):
+        past = None
+        if layers is not None:
+            expanded = [(k.expand(len(batch), -1, -1, -1), v.expand(len(batch), -1, -1, -1)) for k, v in layers]
+            past = DynamicCache(expanded)
+        results.update(_score_batch(model, batch, skip, past))
+        meter.forwarded_tokens += sum(row.size(skip) for row in batch)
+    return results
+
+
+def _batches(rows: list[_Row], skip: int) -> Iterator[list[_Row]]:
+    batch: list[_Row] = []
+    for row in rows:  # sorted by size, so the last row is the widest
+        if batch and (len(batch) + 1) * row.size(skip) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _score_batch(model: Any, rows: list[_Row], skip: int, past: DynamicCache | None) -> dict[int, Scored]:
+    width = max(row.size(skip) for row in rows)
+    device = model.device
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    positions = torch.zeros(len(rows), width, dtype=torch.long)
+    seen = torch.zeros(len(rows), 1, width, skip + width, dtype=torch.bool)
+    seen[..., :skip] = True
+    reads: list[tuple[int, list[int], Tokens, list[int]]] = []
+    for index, row in enumerate(rows):
+        _lay_out(row, skip, index, ids, positions, seen[index, 0, :, skip:], reads)
+    # Padding sees itself, since a position that sees nothing turns into NaN.
+    seen[..., skip:] |= torch.eye(width, dtype=torch.bool)
+    wanted = torch.zeros(len(rows), width, dtype=torch.bool)
+    for index, places, _, _ in reads:
+        wanted[index, places] = True
+    slot = torch.full((len(rows), width), -1, dtype=torch.long)
+    slot[wanted] = torch.arange(int(wanted.sum()))
+    logits = model(
+        input_ids=ids.to(device),
+        attention_mask=seen.to(device),
+        position_ids=positions.to(device),
+        past_key_values=past,
+        use_cache=past is not None,
+        logits_to_keep=wanted.to(device),
+    ).logits
+    logprobs = torch.log_softmax(logits.float().reshape(-1, logits.shape[-1]), dim=-1)
+    best = logprobs.argmax(dim=-1)
+    results: dict[int, Scored] = {}
+    for index, places, targets, requests in reads:
+        at = slot[index, places].to(device)
+        chosen = torch.tensor(targets, device=device)
+        total = float(logprobs[at, chosen].sum())
+        greedy = bool((best[at] == chosen).all())
+        results.update({request: Scored(total, greedy) for request in requests})
+    return results
+
+
+def _lay_out(
+    row: _Row,
+    skip: int,
+    index: int,
+    ids: torch.Tensor,
+    positions: torch.Tensor,
+    seen: torch.Tensor,
+    reads: list[tuple[int, list[int], Tokens, list[int]]],
+) -> None:
+    """Write one row: the rest of the context, then each branch without its last token, which predicts nothing."""
+    context = row.context[skip:]
+    end = len(context)
+    ids[index, :end] = torch.tensor(context)
+    positions[index, :end] = torch.arange(skip, skip + end)
+    seen[:end, :end] = torch.ones(end, end, dtype=torch.bool).tril()
+    for continuation, requests in row.branches.items():
+        length = len(continuation) - 1
+        stop = end + length
+        ids[index, end:stop] = torch.tensor(continuation[:-1], dtype=torch.long)
+        positions[index, end:stop] = torch.arange(length) + skip + len(context)
+        seen[end:stop, : len(context)] = True
+        seen[end:stop, end:stop] = torch.ones(length, length, dtype=torch.bool).tril()
+        reads.append((index, [len(context) - 1, *range(end, stop)], continuation, requests))
+        end = stop

@@ -1,0 +1,125 @@
+"""One base model in memory that answers and scores for every system, adapters switched on and off around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file
+
+from harness.engine.chat import prompt_ids
+from harness.engine.generate import Generation, generate_greedy
+from harness.engine.loading import LoadedModel
+from harness.engine.loglikelihood import Scored, score_continuations
+from harness.engine.meter import Meter
+from harness.errors import InvalidInputError
+from harness.records import Message
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+class ModelSession:
+    """The base model with named adapters; `adapter=None` everywhere means the base model itself."""
+
+    def __init__(self, base: LoadedModel, meter: Meter) -> None:
+        self.base, self.meter = base, meter
+        self._peft: PeftModel | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """The base model's tokenizer, which every system uses."""
+        return self.base.tokenizer
+
+    def attach(self, name: str, folder: Path) -> None:
+        """Load the adapter in `folder` under `name`, leaving the base weights and other adapters alone.
+
+        Raises:
+            InvalidInputError: files missing, a tensor that is not finite, or tensors that are not exactly those
+                of the adapter that the configuration describes for this base model.
+        """
+        for file in ADAPTER_FILES:
+            if not (folder / file).is_file():
+                raise InvalidInputError(f"{folder}: not an adapter folder: {file} is missing")
+        tensors = load_file(folder / ADAPTER_FILES[1])
+        broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+        if broken:
+            raise InvalidInputError(f"{folder}: {len(broken)} tensors are not finite, the first is {broken[0]}")
+        config = PeftConfig.from_pretrained(folder)
+        config.inference_mode = True
+        if self._peft is None:
+            self._peft = PeftModel(self.base.model, config, adapter_name=name)
+        else:
+            self._peft.add_adapter(name, config)
+        expected = get_peft_model_state_dict(self._peft, adapter_name=name)
+        _refuse_difference(folder, expected, tensors)
+        # Names and shapes agree, so this touches nothing but the adapter.
+        self._peft.load_adapter(folder, adapter_name=name, is_trainable=False, torch_device=str(self.base.device))
+        self._peft.eval()
+
+    @contextlib.contextmanager
+    def using(self, adapter: str | None) -> Iterator[Any]:
+        """The causal model with one adapter active, or none."""
+        if self._peft is None:
+            if adapter is not None:
+                raise KeyError(f"no adapter named {adapter} is attached")
+            yield self.base.model
+        elif adapter is None:
+            with self._peft.disable_adapter():
+                yield self._peft.get_base_model()
+        else:
+            self._peft.set_adapter(adapter)
+            yield self._peft.get_base_model()
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a conversation, ready to be answered."""
+        return prompt_ids(self.tokenizer, messages)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], *, adapter: str | None, max_new_tokens: int, batch_size: int
+    ) -> Iterator[Generation]:
+        """Greedy answers to prompts (token ids), batch by batch."""
+        with self.using(adapter) as model:
+            yield from generate_greedy(
+                model,
+                self.tokenizer,
+                prompts,
+                max_new_tokens=max_new_tokens,
+                batch_size=batch_size,
+                meter=self.meter,
+            )
+
+    def score(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None) -> list[Scored]:
+        """Log-probabilities of (context ids, continuation ids)."""
+        with self.using(adapter) as model:
+            return score_continuations(model, requests, meter=self.meter)
+
+    @torch.inference_mode()
+    def next_token_logits(self, prompts: Sequence[Sequence[int]], *, adapter: str | None) -> torch.Tensor:
+        """Logits after each prompt, on the CPU; shape (prompts, vocabulary)."""
+        rows = []
+        with self.using(adapter) as model:
+            for prompt in prompts:
+                ids = torch.tensor([list(prompt)], device=self.base.device)
+                rows.append(model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().cpu())
+                self.meter.forwarded_tokens += len(prompt)
+        return torch.stack(rows)
+
+
+def _refuse_difference(folder: Path, expected: dict[str, Any], found: dict[str, Any]) -> None:
+    """PEFT only warns of missing tensors and lets extra ones overwrite the base model; here both are refused."""
+    missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    shapes = [key for key in expected if key in found and expected[key].shape != found[key].shape]
+    for problem, keys in (
+        ("missing", missing),
+        ("not part of this adapter", extra),
+        ("of another shape", shapes),
+    ):
+        if keys:
+            raise InvalidInputError(
+                f"{folder}: {len(keys)} tensors are {problem}, the first is {keys[0]}; "
+                "the adapter was made for another base model or its file is damaged"
+            )

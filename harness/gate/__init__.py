@@ -1,0 +1,1 @@
+"""⑦ DECIDE: one pure function per check kind, and the verdict."""

@@ -1,0 +1,104 @@
+"""What the checks look at: answers, scores and outcomes by system, complete or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.errors import BrokenRunError
+from harness.records import (
+    BASE_MODEL,
+    BenchmarkResult,
+    Example,
+    Liveness,
+    Prediction,
+    ScoredAnswer,
+    ScoreResult,
+    TrainingHistory,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The facts of one run. `answers` and `scores` hold exactly the examples of their data set."""
+
+    candidate: str
+    baselines: tuple[str, ...]  # those that took part
+    absent: Mapping[str, str]  # baseline -> why it did not
+    examples: Mapping[str, tuple[Example, ...]]
+    answers: Mapping[tuple[str, str], Mapping[str, Prediction]]  # (system, data set) -> example id -> answer
+    scores: Mapping[tuple[str, str, str], Mapping[str, ScoreResult]]  # (system, data set, scorer) -> id -> score
+    benchmarks: Mapping[tuple[str, str], BenchmarkResult]  # (benchmark, system)
+    training: TrainingHistory | None
+    liveness: Liveness | None
+    seed: int
+
+
+def index_answers(
+    predictions: Iterable[Prediction], examples: Mapping[str, tuple[Example, ...]], planned: Mapping[str, int]
+) -> dict[tuple[str, str], dict[str, Prediction]]:
+    """Answers by (system, data set) and example id.
+
+    `planned` maps "system/dataset" to the number of answers that must be there.
+
+    Raises:
+        BrokenRunError: an arm is missing, an id was answered twice, or the ids are not those of the data set;
+            a partial arm would be compared on the rows it liked best.
+    """
+    indexed: dict[tuple[str, str], dict[str, Prediction]] = {}
+    for prediction in predictions:
+        arm = indexed.setdefault((prediction.system, prediction.dataset), {})
+        if prediction.example_id in arm:
+            where = f"{prediction.system}/{prediction.dataset}"
+            raise BrokenRunError(f"{where}: example {prediction.example_id!r} was answered twice")
+        arm[prediction.example_id] = prediction
+    for name, count in planned.items():
+        system, dataset = name.rsplit("/", 1)
+        found = indexed.get((system, dataset))
+        if found is None:
+            raise BrokenRunError(f"{name}: the arm is missing from the evidence; {count} answers were planned")
+        _require_equal_ids(name, {example.id for example in examples[dataset]}, set(found))
+    unplanned = sorted(f"{system}/{dataset}" for system, dataset in indexed if f"{system}/{dataset}" not in planned)
+    if unplanned:
+        raise BrokenRunError(f"{unplanned[0]}: answers of an arm that was not planned")
+    return indexed
+
+
+def index_scores(scores: Iterable[ScoredAnswer]) -> dict[tuple[str, str, str], dict[str, ScoreResult]]:
+    """Scores by (system, data set, scorer) and example id."""
+    indexed: dict[tuple[str, str, str], dict[str, ScoreResult]] = {}
+    for score in scores:
+        indexed.setdefault((score.system, score.dataset, score.scorer), {})[score.example_id] = score.result
+    return indexed
+
+
+def index_benchmarks(
+    results: Iterable[BenchmarkResult], declared: Iterable[str], candidate: str
+) -> dict[tuple[str, str], BenchmarkResult]:
+    """Benchmark results by (benchmark, system).
+
+    Raises:
+        BrokenRunError: the base model or the candidate is missing, or they answered other questions or another
+            version of the task.
+    """
+    indexed = {(result.benchmark, result.system): result for result in results}
+    for name in declared:
+        base, tuned = indexed.get((name, BASE_MODEL)), indexed.get((name, candidate))
+        if base is None or tuned is None:
+            missing = BASE_MODEL if base is None else candidate
+            raise BrokenRunError(f"benchmark {name}: the outcomes of {missing} are missing from the evidence")
+        if base.task_digest != tuned.task_digest:
+            raise BrokenRunError(f"benchmark {name}: the two systems answered different versions of the task")
+        ids = [[outcome.question_id for outcome in result.outcomes] for result in (base, tuned)]
+        if any(len(set(side)) != len(side) for side in ids):
+            raise BrokenRunError(f"benchmark {name}: a question was answered twice")
+        _require_equal_ids(f"benchmark {name}", set(ids[0]), set(ids[1]))
+    return indexed
+
+
+def _require_equal_ids(name: str, expected: set[str], found: set[str]) -> None:
+    if expected != found:
+        missing, extra = sorted(expected - found), sorted(found - expected)
+        parts = [f"{len(missing)} missing (first {missing[0]!r})"] if missing else []
+        parts += [f"{len(extra)} unknown (first {extra[0]!r})"] if extra else []
+        raise BrokenRunError(f"{name}: the ids are not those of the data set: {', '.join(parts)}")

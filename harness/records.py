@@ -1,0 +1,311 @@
+"""Facts: the frozen records that flow between the stages. A correction is a new record.
+
+Every record is plain data (numbers, strings, tuples), so that it can be stored as JSON and read back without
+loading a model. Declarations, what was asked, live in `harness.suite.schema`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+FORMAT_VERSION = 1
+BASE_MODEL = "base model"  # the name of the model without adapter or prompt, in benchmark results
+
+Role = Literal["system", "user", "assistant"]
+Status = Literal["pass", "fail", "undecided"]
+Decision = Literal["ship", "hold", "undecided"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One row of a data set: what is asked, and the reference answer where there is one.
+
+    `id` is given by the author or is a hash of the content, never a row number. `cluster` groups rows that are
+    not independent (same document, same user).
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    target: str | None = None
+    tags: tuple[str, ...] = ()
+    cluster: str | None = None
+    source: str = ""  # "train.jsonl:12", for messages to people; not part of the identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One answer of one system to one example. `error` set means there is no answer, and `text` is empty."""
+
+    example_id: str
+    system: str
+    dataset: str  # "test" or "probe"
+    text: str
+    stop: Literal["end", "length", "error"]
+    prompt_tokens: int
+    output_tokens: int
+    seconds: float  # this row's share of the batch it was answered in
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A finite value of one scorer for one answer."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"a score must be finite, not {self.value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """No score, and why. Never NaN, -1 or 0."""
+
+    reason: str
+
+
+ScoreResult = Score | Unscored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its interval and the one line that says how it was made."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float  # 0.90 for a two-sided 90 % interval, whose ends are one-sided 95 % bounds
+    n: int
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorerSummary:
+    """One scorer over one system's answers to one data set (tag None: all rows)."""
+
+    system: str
+    dataset: str
+    scorer: str
+    estimate: Estimate
+    unscored: int
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Candidate against one baseline, paired by example id. Positive `delta` is always better."""
+
+    candidate: str
+    baseline: str
+    scorer: str
+    n: int
+    delta: Estimate
+    wins: int  # candidate better on this many examples
+    losses: int
+    p_value: float  # one-sided, H0: delta <= min_gain
+    p_reverse: float  # one-sided, H0: delta >= min_gain
+    imputed: int  # pairs in which a missing score was replaced against the candidate
+    method: str
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionOutcome:
+    """One benchmark question answered by one system: log-probabilities of the choices, in nats."""
+
+    question_id: str
+    subject: str
+    logprobs: tuple[float, ...]
+    choice: int
+    target: int
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkResult:
+    """One system on one benchmark, question by question; `weights` maps a subject to its share of the mean."""
+
+    benchmark: str
+    system: str
+    task_digest: str
+    chance: float
+    outcomes: tuple[QuestionOutcome, ...]
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossPoint:
+    """The losses at one optimizer step, in nats per completion token."""
+
+    step: int
+    epoch: float
+    train_loss: float | None
+    validation_loss: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingHistory:
+    """What happened in training. `best_step` is the checkpoint that became the candidate (0: untrained)."""
+
+    method: str
+    points: tuple[LossPoint, ...]
+    best_step: int
+    last_step: int
+    stop_reason: str
+    diverged: bool
+    stopped_early: bool
+    weights_finite: bool
+    trainable_parameters: int
+    total_parameters: int
+    trained_tokens: int
+    validation_tokens: int  # completion tokens in the fixed validation set
+    train_rows: int
+    mixed_rows: int
+    validation_rows: int
+    truncated_rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Liveness:
+    """How far the candidate's behaviour is from the base model's on the same prompts."""
+
+    prompts: int
+    differing_answers: int
+    max_logit_difference: float
+    logits_finite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemFact:
+    """One system as it answered: `signature` is one line with model, adapter, prompt and decoding."""
+
+    name: str
+    kind: str
+    role: str
+    signature: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What one check found. `reason` is a full sentence with the numbers; `needs` says what would settle it.
+
+    `observed` and `limit` are in the same unit (`unit`: "fraction", "points", "nats" or ""); the check passes on
+    the side of the limit that `direction` names. `low`/`high` is the interval the decision used.
+    """
+
+    name: str
+    kind: str
+    status: Status
+    blocking: bool
+    reason: str
+    declared_reason: str = ""  # why the suite's author set this bar
+    baseline: str | None = None
+    observed: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    direction: Literal["above", "below"] = "above"
+    unit: str = "fraction"
+    n: int = 0
+    method: str = ""
+    needs: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The decision and everything it rests on."""
+
+    decision: Decision
+    sentence: str
+    checks: tuple[CheckResult, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What a run computed, in exact counts."""
+
+    trained_tokens: int = 0
+    generated_tokens: int = 0
+    forwarded_tokens: int = 0  # prompt, benchmark and validation tokens that went through a forward pass
+    model_loads: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunManifest:
+    """Who, what and when of a run; written last, so that its presence means the evidence is complete.
+
+    `evidence` maps each evidence file (path inside the run folder) to its SHA-256. `planned` maps
+    "system/dataset" to the number of answers that must be there. `digests` names everything that was bound:
+    base, adapter, suite, each data file, prompts.
+    """
+
+    format_version: int
+    run_id: str
+    suite: str
+    suite_path: str
+    tool_version: str
+    started: str  # ISO 8601, UTC
+    finished: str
+    seed: int
+    command: str
+    git_commit: str | None
+    git_dirty: bool
+    systems: tuple[SystemFact, ...]
+    absent_systems: Mapping[str, str]  # name -> why it did not take part
+    candidate_system: str | None = None  # its system message
+    planned: Mapping[str, int]
+    digests: Mapping[str, str]
+    evidence: Mapping[str, str]
+    versions: Mapping[str, str]
+    overrides: Mapping[str, str]
+    counters: Counters
+    seconds: Mapping[str, float]  # stage -> wall seconds
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredAnswer:
+    """One score of one answer."""
+
+    example_id: str
+    system: str
+    dataset: str
+    scorer: str
+    result: ScoreResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Everything a report may show: the evidence read back, and what was computed from it."""
+
+    manifest: RunManifest
+    suite_text: str  # the suite file as it was run
+    candidate: str
+    examples: Mapping[str, tuple[Example, ...]]  # data set name -> examples, in file order
+    predictions: tuple[Prediction, ...]
+    scores: tuple[ScoredAnswer, ...]
+    summaries: tuple[ScorerSummary, ...]
+    comparisons: tuple[Comparison, ...]
+    benchmarks: tuple[BenchmarkResult, ...]
+    benchmark_summaries: tuple[ScorerSummary, ...]  # dataset = benchmark name, scorer = "accuracy"
+    training: TrainingHistory | None
+    liveness: Liveness | None
+    verdict: Verdict
+    judged: str  # ISO 8601, UTC
+    schema_errors: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)  # system -> (what, count)
+    format_version: int = FORMAT_VERSION

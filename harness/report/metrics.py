@@ -1,0 +1,73 @@
+"""A run's numbers as one flat mapping, as `dvc metrics diff` and dashboards read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from harness.records import Comparison, RunRecord, ScorerSummary, TrainingHistory
+
+
+def flat_metrics(record: RunRecord) -> dict[str, float]:
+    """Return name -> value, such as "test.exact_match.candidate": 0.88; shares 0 to 1, losses nats per token.
+
+    Names: `<data set or benchmark>.<scorer>.<system>[.<tag>]`, `gain.<scorer>.<baseline>[.<tag>]`,
+    `checks.<status>`, `training.*` and `cost.*`. A loss that is not finite has no entry.
+
+    Raises:
+        ValueError: any other number is not finite.
+    """
+    metrics = {
+        **_summaries((*record.summaries, *record.benchmark_summaries)),
+        **_gains(record.comparisons),
+        **_checks(record),
+        **({} if record.training is None else _training(record.training)),
+        **_cost(record),
+    }
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise ValueError(f"the metric {name} is not finite: {value}")
+    return metrics
+
+
+def _summaries(summaries: Iterable[ScorerSummary]) -> dict[str, float]:
+    return {
+        ".".join(part for part in (item.dataset, item.scorer, item.system, item.tag) if part): item.estimate.value
+        for item in summaries
+    }
+
+
+def _gains(comparisons: Iterable[Comparison]) -> dict[str, float]:
+    return {
+        ".".join(part for part in ("gain", item.scorer, item.baseline, item.tag) if part): item.delta.value
+        for item in comparisons
+    }
+
+
+def _checks(record: RunRecord) -> dict[str, float]:
+    statuses = [check.status for check in record.verdict.checks]
+    return {f"checks.{status}": float(statuses.count(status)) for status in ("pass", "fail", "undecided")}
+
+
+def _training(history: TrainingHistory) -> dict[str, float]:
+    losses = {point.step: point.validation_loss for point in history.points}
+    best = losses.get(history.best_step)
+    metrics = {
+        "training.best_step": float(history.best_step),
+        "training.last_step": float(history.last_step),
+        "training.trainable_parameters": float(history.trainable_parameters),
+        "training.truncated_rows": float(history.truncated_rows),
+    }
+    if best is not None and math.isfinite(best):
+        metrics["training.best_validation_loss"] = best
+    return metrics
+
+
+def _cost(record: RunRecord) -> dict[str, float]:
+    counters = record.manifest.counters
+    return {
+        "cost.trained_tokens": float(counters.trained_tokens),
+        "cost.generated_tokens": float(counters.generated_tokens),
+        "cost.forwarded_tokens": float(counters.forwarded_tokens),
+        "cost.seconds": sum(record.manifest.seconds.values()),
+    }

@@ -1,0 +1,89 @@
+"""The page model on a terminal: verdict, checks and scores; no data is read as markup or control."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.records import Decision, Status
+from harness.report.formatting import NOTHING, one_line, plural
+from harness.report.page import CheckRow, Page, ScoreCell
+
+_STYLES: dict[Decision | Status, str] = {
+    "ship": "bold green",
+    "hold": "bold red",
+    "undecided": "bold yellow",
+    "pass": "green",
+    "fail": "bold red",
+}
+
+
+def print_summary(page: Page, console: Console) -> None:
+    """Print the verdict with its sentence, the check table, the scores of every arm and the warnings."""
+    console.print()
+    console.print(Text(f"{page.symbol} {page.word.upper()}", style=_STYLES[page.decision]), _plain(page.suite))
+    console.print(_plain(page.sentence))
+    for note in page.notes:
+        console.print(Text(one_line(note), style="dim"))
+    console.print(_check_table(page))
+    for check in page.checks:
+        if check.status != "pass":
+            console.print(_told(check))
+    if page.scores.rows:
+        console.print(_score_table(page))
+    for arm in page.arms:
+        if arm.absent or arm.problems:
+            console.print(Text(f"{arm.name}: {one_line(arm.problems or arm.note)}", style="yellow"))
+    if page.warnings:
+        console.print(Text(plural(len(page.warnings), "warning"), style="bold yellow"))
+    for warning in page.warnings:
+        console.print(Text(f"! {one_line(warning)}", style="yellow"))
+
+
+def _check_table(page: Page) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("Result", "Check"):
+        table.add_column(header, overflow="fold")
+    for header in ("Needed", "Measured", "n"):
+        table.add_column(header, justify="right", overflow="fold")
+    for check in page.checks:
+        word = f"{check.symbol} {check.status_text}{'' if check.blocking else ' (not blocking)'}"
+        table.add_row(
+            Text(word, style=_STYLES[check.status]),
+            _two_lines(check.title, f"against {check.baseline}" if check.baseline else ""),
+            _plain(check.needed),
+            _two_lines(check.measured, check.interval),
+            _plain(check.n),
+        )
+    return table
+
+
+def _told(check: CheckRow) -> Text:
+    told = " ".join(part for part in (check.reason, check.needs) if part)
+    return Text.assemble((f"{check.symbol} {one_line(check.name)}: ", _STYLES[check.status]), one_line(told))
+
+
+def _score_table(page: Page) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("System", overflow="fold")
+    for column in page.scores.columns:
+        header = _two_lines(column.scorer, f"{column.dataset}, n = {column.n}")
+        table.add_column(header, justify="right", overflow="fold")
+    for row in page.scores.rows:
+        style = "bold" if row.is_candidate else ""
+        table.add_row(Text(one_line(row.system), style=style), *(_score(cell) for cell in row.cells))
+    return table
+
+
+def _score(cell: ScoreCell | None) -> Text:
+    return Text(NOTHING, style="dim") if cell is None else _two_lines(cell.value, cell.interval)
+
+
+def _two_lines(first: str, second: str) -> Text:
+    return Text.assemble(one_line(first), (f"\n{one_line(second)}" if second else "", "dim"))
+
+
+def _plain(text: str) -> Text:
+    return Text(one_line(text))

@@ -1,0 +1,161 @@
+"""The check table: what was needed, what was measured, and the bar that shows one against the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.records import CheckResult, Comparison, Status
+from harness.report.formatting import (
+    NOTHING,
+    clean,
+    count,
+    interval,
+    p_value,
+    plural,
+    points,
+    quantity,
+)
+from harness.report.page import CheckRow, ComparisonRow, IntervalBar
+
+SYMBOLS: dict[Status, str] = {"pass": "✓", "fail": "✕", "undecided": "?"}
+WORDS: dict[Status, str] = {"pass": "Pass", "fail": "Fail", "undecided": "Undecided"}
+_ORDER: dict[Status, int] = {"fail": 0, "undecided": 1, "pass": 2}
+
+
+def check_rows(checks: Sequence[CheckResult]) -> tuple[CheckRow, ...]:
+    """Return the rows of the check table: what decided comes first, otherwise in the order of the suite.
+
+    Checks of one kind share an axis, so that their bars can be compared by eye.
+
+    Raises:
+        ValueError: a check carries a number that is not finite.
+    """
+    axes = {
+        key: shared_axis([check for check in checks if _axis_key(check) == key])
+        for key in {_axis_key(check) for check in checks}
+    }
+    ordered = sorted(checks, key=lambda check: (not check.blocking, _ORDER[check.status]))
+    return tuple(_check_row(check, axes[_axis_key(check)]) for check in ordered)
+
+
+def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, ...]:
+    """Return every comparison with its bar around the line of no difference.
+
+    Raises:
+        ValueError: a comparison carries a number that is not finite.
+    """
+    axes = {
+        scorer: _axis(
+            [end for item in comparisons if item.scorer == scorer for end in (item.delta.low, item.delta.high)] + [0.0],
+            bounded=False,
+        )
+        for scorer in {item.scorer for item in comparisons}
+    }
+    return tuple(_comparison_row(item, axes[item.scorer]) for item in comparisons)
+
+
+def shared_axis(checks: Iterable[CheckResult]) -> tuple[float, float]:
+    """Return an axis that holds every number of these checks, with some air at both ends."""
+    numbers, unit = [], ""
+    for check in checks:
+        unit = check.unit
+        numbers += [x for x in (check.observed, check.low, check.high, check.limit) if x is not None]
+    return _axis(numbers, bounded=unit == "fraction")
+
+
+def _axis(numbers: Sequence[float], *, bounded: bool) -> tuple[float, float]:
+    low, high = min(numbers, default=0.0), max(numbers, default=1.0)
+    air = (high - low) * 0.12 or 0.05
+    low, high = low - air, high + air
+    return (max(low, 0.0), min(high, 1.0)) if bounded else (low, high)
+
+
+def _axis_key(check: CheckResult) -> tuple[str, str]:
+    return check.kind, check.unit
+
+
+def _check_row(check: CheckResult, axis: tuple[float, float]) -> CheckRow:
+    measured = NOTHING if check.observed is None else quantity(check.observed, check.unit)
+    return CheckRow(
+        name=clean(check.name),
+        title=clean(check.name.removesuffix(f"/{check.baseline}")),
+        kind=clean(check.kind),
+        status=check.status,
+        symbol=SYMBOLS[check.status],
+        status_text=WORDS[check.status],
+        blocking=check.blocking,
+        baseline=clean(check.baseline or ""),
+        needed=_needed(check),
+        measured=clean(measured),
+        interval=_interval(check),
+        bar=_bar(check, axis),
+        n=count(check.n) if check.n else NOTHING,
+        reason=clean(check.reason),
+        declared_reason=clean(check.declared_reason),
+        method=clean(check.method),
+        needs=clean(check.needs),
+    )
+
+
+def _needed(check: CheckResult) -> str:
+    if check.limit is None:
+        return NOTHING
+    # A bar on a share is reached ("at least 95 %"); a difference must lie beyond its limit.
+    words = ("at least", "at most") if check.unit == "fraction" else ("more than", "less than")
+    return clean(f"{words[check.direction == 'below']} {quantity(check.limit, check.unit)}")
+
+
+def _interval(check: CheckResult) -> str:
+    if check.low is None or check.high is None:
+        return ""
+    return clean(interval(check.low, check.high, check.unit))
+
+
+def _bar(check: CheckResult, axis: tuple[float, float]) -> IntervalBar | None:
+    if check.observed is None or check.low is None or check.high is None:
+        return None
+    sentence = f"Measured {quantity(check.observed, check.unit)}, interval {_interval(check)}"
+    if check.limit is not None:
+        sentence += f"; needed: {_needed(check)}"
+    return IntervalBar(
+        low=check.low,
+        high=check.high,
+        value=check.observed,
+        axis_low=axis[0],
+        axis_high=axis[1],
+        limit=check.limit,
+        limit_text="" if check.limit is None else clean(quantity(check.limit, check.unit)),
+        passes_above=check.direction == "above",
+        description=clean(f"{sentence}. {WORDS[check.status]}."),
+    )
+
+
+def _comparison_row(item: Comparison, axis: tuple[float, float]) -> ComparisonRow:
+    delta = item.delta
+    gain = points(delta.value)
+    spread = interval(delta.low, delta.high, "points")
+    bar = IntervalBar(
+        low=delta.low,
+        high=delta.high,
+        value=delta.value,
+        axis_low=axis[0],
+        axis_high=axis[1],
+        limit=0.0,
+        limit_text="0",
+        passes_above=True,
+        description=f"Difference {gain}, interval {spread}, against no difference.",
+    )
+    return ComparisonRow(
+        baseline=clean(item.baseline),
+        scorer=clean(item.scorer),
+        tag=clean(item.tag or ""),
+        delta=gain,
+        interval=spread,
+        bar=bar,
+        wins=count(item.wins),
+        losses=count(item.losses),
+        p_value=p_value(item.p_value),
+        n=count(item.n),
+        imputed=plural(item.imputed, "missing score") + " counted against the candidate" if item.imputed else "",
+        method=clean(item.method),
+    )

@@ -1,0 +1,1 @@
+"""⑥ COMPARE: pure statistics over paired scores; numpy and scipy only."""

@@ -1,0 +1,1 @@
+"""ARTEFACTS: run folders and the baseline registry on disk."""

@@ -1,0 +1,64 @@
+"""A run as a table: one row per example, system and scorer, for pandas and for comparison.csv."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.records import Example, Prediction, Score, ScoredAnswer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def comparison_frame(
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    scores: Sequence[ScoredAnswer],
+    *,
+    dataset: str,
+) -> pd.DataFrame:
+    """One row per example and system: tags, texts, and a column for each scorer (empty where unscored)."""
+    import pandas as pd
+
+    by_id = {example.id: example for example in examples}
+    rows = [
+        {
+            "example": item.example_id,
+            "system": item.system,
+            "tags": " ".join(by_id[item.example_id].tags),
+            "input": by_id[item.example_id].messages[-1].content,
+            "target": by_id[item.example_id].target,
+            "answer": item.text,
+            "stop": item.stop,
+            "prompt_tokens": item.prompt_tokens,
+            "output_tokens": item.output_tokens,
+            "seconds": item.seconds,
+            "error": item.error,
+        }
+        for item in predictions
+        if item.dataset == dataset
+    ]
+    answers = pd.DataFrame(rows)
+    values = pd.DataFrame(
+        [
+            {
+                "example": item.example_id,
+                "system": item.system,
+                "scorer": item.scorer,
+                "value": item.result.value if isinstance(item.result, Score) else None,
+            }
+            for item in scores
+            if item.dataset == dataset
+        ]
+    )
+    wide = values.pivot(index=["example", "system"], columns="scorer", values="value").reset_index()
+    return answers.merge(wide, on=["example", "system"], how="left", validate="one_to_one")
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The table as CSV with a fixed number format, so that equal runs give equal bytes."""
+    buffer = io.StringIO()
+    frame.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
+    return buffer.getvalue()

@@ -1,0 +1,171 @@
+"""The run folder: evidence first, the manifest last, then what is derived from them.
+
+Evidence (written by a run, bound by digests in the manifest): suite.yaml, schema.json, examples.jsonl,
+predictions.jsonl, benchmarks.jsonl, training.json, liveness.json, adapter/. Derived (can be made again at any
+time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml, metrics.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
+from harness.files import write_bytes, write_json, write_json_lines
+from harness.records import (
+    FORMAT_VERSION,
+    BenchmarkResult,
+    Example,
+    Liveness,
+    Prediction,
+    RunManifest,
+    TrainingHistory,
+)
+from harness.store.facts import from_plain, read_json, read_record, read_records, to_plain
+
+MANIFEST = "manifest.json"
+STATUS = "status.json"
+ADAPTER = "adapter"
+DERIVED = (
+    "verdict.json",
+    "report.html",
+    "summary.md",
+    "junit.xml",
+    "metrics.json",
+    "scores.jsonl",
+    "comparison.csv",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A run folder's evidence, read back and found to be what the manifest bound."""
+
+    folder: Path
+    manifest: RunManifest
+    suite_text: str
+    schema: dict[str, Any] | None
+    examples: Mapping[str, tuple[Example, ...]]
+    predictions: tuple[Prediction, ...]
+    benchmarks: tuple[BenchmarkResult, ...]
+    training: TrainingHistory | None
+    liveness: Liveness | None
+
+
+def begin_run(folder: Path, inputs: Mapping[str, str]) -> None:
+    """Claim an empty run folder and say that a run has started, before anything else is written.
+
+    Raises:
+        BrokenRunError: the folder exists already.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise BrokenRunError(f"{folder} exists already; another run is writing there") from None
+    write_json(folder / STATUS, {"status": "started", "inputs": dict(inputs)})
+
+
+def write_evidence(
+    folder: Path,
+    *,
+    suite_text: str,
+    schema: bytes | None,
+    examples: Mapping[str, Sequence[Example]],
+    predictions: Sequence[Prediction],
+    benchmarks: Sequence[BenchmarkResult],
+    reports: Mapping[str, TrainingHistory | Liveness],
+) -> None:
+    """Write all evidence but the adapter, which the training wrote, and the manifest, which comes last."""
+    write_bytes(folder / "suite.yaml", suite_text.encode("utf-8"))
+    if schema is not None:
+        write_bytes(folder / "schema.json", schema)
+    rows = [{"dataset": name, **to_plain(example)} for name, items in examples.items() for example in items]
+    write_json_lines(folder / "examples.jsonl", rows)
+    write_json_lines(folder / "predictions.jsonl", [to_plain(prediction) for prediction in predictions])
+    write_json_lines(folder / "benchmarks.jsonl", [to_plain(result) for result in benchmarks])
+    for name, record in reports.items():
+        write_json(folder / f"{name}.json", to_plain(record))
+
+
+def finish_run(folder: Path, manifest: RunManifest) -> RunManifest:
+    """Bind every evidence file by its digest and write the manifest; from here on the evidence is complete."""
+    bound = replace(manifest, evidence=evidence_digests(folder))
+    write_json(folder / MANIFEST, to_plain(bound))
+    write_json(folder / STATUS, {"status": "complete"})
+    return bound
+
+
+def evidence_digests(folder: Path) -> dict[str, str]:
+    """Path inside the run folder -> SHA-256, for every evidence file there is."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in {MANIFEST, STATUS, *DERIVED} and not path.name.startswith("."):
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read a run folder's evidence.
+
+    Raises:
+        InvalidInputError: not a run folder.
+        BrokenRunError: the run did not finish, or a file is missing or damaged.
+        EvidenceRefusedError: a file is not the one that the manifest bound, or one was added.
+    """
+    if not (folder / MANIFEST).is_file():
+        if (folder / STATUS).is_file():
+            raise BrokenRunError(
+                f"{folder}: this run did not finish, so there is nothing to judge; run the suite again"
+            )
+        raise InvalidInputError(f"{folder}: not a run folder ({MANIFEST} is missing)")
+    value = read_json(folder / MANIFEST)
+    version = value.get("format_version") if isinstance(value, dict) else None
+    if version != FORMAT_VERSION:
+        raise BrokenRunError(f"{folder / MANIFEST}: format {version}, this version reads {FORMAT_VERSION}")
+    manifest = from_plain(RunManifest, value, str(folder / MANIFEST))
+    _refuse_changes(folder, manifest)
+    schema = read_json(folder / "schema.json") if "schema.json" in manifest.evidence else None
+    examples: dict[str, list[Example]] = {}
+    for row in read_records(dict, folder / "examples.jsonl"):
+        name = str(row.pop("dataset", ""))
+        examples.setdefault(name, []).append(from_plain(Example, row, str(folder / "examples.jsonl")))
+    return StoredRun(
+        folder=folder,
+        manifest=manifest,
+        suite_text=(folder / "suite.yaml").read_text(encoding="utf-8"),
+        schema=schema,
+        examples={name: tuple(items) for name, items in examples.items()},
+        predictions=read_records(Prediction, folder / "predictions.jsonl"),
+        benchmarks=read_records(BenchmarkResult, folder / "benchmarks.jsonl"),
+        training=_optional(TrainingHistory, folder, "training.json", manifest),
+        liveness=_optional(Liveness, folder, "liveness.json", manifest),
+    )
+
+
+def drop_derived(folder: Path) -> None:
+    """Remove an earlier verdict and its reports, so that none outlives what it was made from."""
+    for name in DERIVED:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _optional(kind: type[Any], folder: Path, name: str, manifest: RunManifest) -> Any:
+    return read_record(kind, folder / name) if name in manifest.evidence else None
+
+
+def _refuse_changes(folder: Path, manifest: RunManifest) -> None:
+    found = evidence_digests(folder)
+    for name, digest in manifest.evidence.items():
+        if name not in found:
+            raise EvidenceRefusedError(f"{folder / name}: missing, although the manifest binds it")
+        if found[name] != digest:
+            raise EvidenceRefusedError(
+                f"{folder / name}: changed since the run (SHA-256 {found[name][:16]}, bound {digest[:16]}); "
+                "run the suite again"
+            )
+    added = sorted(set(found) - set(manifest.evidence))
+    if added:
+        raise EvidenceRefusedError(f"{folder / added[0]}: not part of the run; remove it or run the suite again")

@@ -1,0 +1,1 @@
+"""① DECLARE: what a suite file may say, and reading it with every problem named."""

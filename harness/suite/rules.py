@@ -1,0 +1,130 @@
+"""What must hold across a suite: the gate may not be vacuous, and every name must mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+from harness.suite.schema import AdapterSystem, BenchmarkDrop, BetterThan, Suite, ValidOutput
+from harness.suite.source import Document, Path, Problem
+
+
+def semantic_problems(suite: Suite, document: Document) -> Iterator[Problem]:
+    """Every rule a suite breaks beyond the types of its values."""
+    for path, message in (*_candidate(suite), *_baselines(suite), *_checks(suite)):
+        yield Problem(document.position(path), path, message)
+
+
+def file_problems(suite: Suite, document: Document, folder: FilePath) -> Iterator[Problem]:
+    """Every file that the suite names and that is not in its folder."""
+    for path, message in _files(suite, folder):
+        yield Problem(document.position(path), path, message)
+
+
+def _candidate(suite: Suite) -> Iterator[tuple[Path, str]]:
+    candidates = [name for name, system in suite.systems.items() if system.role == "candidate"]
+    if len(candidates) != 1:
+        found = ", ".join(candidates) or "none"
+        yield ("systems",), f"exactly one system must have `role: candidate`; found {found}"
+    for name, system in suite.systems.items():
+        if not isinstance(system, AdapterSystem):
+            continue
+        if system.role == "candidate" and system.source is None and suite.train is None:
+            yield (
+                ("systems", name),
+                "the candidate needs a `train` section, or `from: FOLDER` of a finished adapter",
+            )
+        if system.role == "candidate" and system.source == "promoted":
+            yield (
+                ("systems", name, "from"),
+                "the candidate cannot be the promoted adapter; that is a baseline",
+            )
+        if system.role == "baseline" and system.source is None:
+            yield ("systems", name), "a baseline adapter needs `from: promoted` or `from: FOLDER`"
+    if suite.train is not None and suite.data.train is None:
+        yield ("data",), "`train` rows are required, since this suite trains"
+
+
+def _baselines(suite: Suite) -> Iterator[tuple[Path, str]]:
+    bare = [name for name, system in suite.systems.items() if system.kind == "prompt"]
+    if not bare:
+        message = "a baseline of `kind: prompt` is required: the base model with the bare prompt is always an arm"
+        yield ("systems",), message
+        return
+    candidate = next((spec for spec in suite.systems.values() if spec.role == "candidate"), None)
+    prompts = {suite.systems[name].system for name in bare}
+    if candidate is not None and candidate.system is not None and candidate.system not in prompts:
+        message = "no `kind: prompt` baseline has the candidate's own system message, so the base model is not an arm"
+        yield ("systems",), message
+
+
+def _checks(suite: Suite) -> Iterator[tuple[Path, str]]:
+    yield from _not_vacuous(suite)
+    names = [check.name for check in suite.checks if check.name is not None]
+    for index, check in enumerate(suite.checks):
+        here: Path = ("checks", index)
+        if check.name is not None and names.count(check.name) > 1:
+            yield (*here, "name"), f"two checks are named '{check.name}'"
+        if isinstance(check, BetterThan):
+            yield from _better_than(suite, check, here)
+        if isinstance(check, BenchmarkDrop) and check.benchmark not in suite.benchmarks:
+            known = ", ".join(suite.benchmarks) or "none declared"
+            yield (*here, "benchmark"), f"'{check.benchmark}' is not a benchmark of this suite; known: {known}"
+        if isinstance(check, ValidOutput):
+            if suite.data.schema_file is None:
+                yield here, "`valid_output` needs `data.schema`, the JSON Schema of an answer"
+            if check.on == "probe" and suite.data.probe is None:
+                yield here, "`valid_output` on probe needs `data.probe`; or say `on: test`"
+
+
+def _not_vacuous(suite: Suite) -> Iterator[tuple[Path, str]]:
+    if not suite.checks:
+        yield ("checks",), "no checks: a gate that checks nothing cannot ship anything"
+    elif not any(check.blocking for check in suite.checks):
+        yield ("checks",), "no check is blocking: a gate that blocks nothing cannot ship anything"
+    elif not _bare_prompt_is_compared(suite):
+        message = (
+            "no blocking `better_than` check against the bare prompt: a fine-tune that does not beat it must not ship"
+        )
+        yield ("checks",), message
+
+
+def _better_than(suite: Suite, check: BetterThan, here: Path) -> Iterator[tuple[Path, str]]:
+    if check.baselines == "all":
+        return
+    if not check.baselines:
+        yield (*here, "baselines"), "an empty list compares with nothing"
+    for name in check.baselines:
+        if name not in suite.baselines:
+            known = ", ".join(suite.baselines)
+            yield (*here, "baselines"), f"'{name}' is not a baseline of this suite; known: {known}"
+
+
+def _bare_prompt_is_compared(suite: Suite) -> bool:
+    bare = {name for name, system in suite.systems.items() if system.kind == "prompt"}
+    return any(
+        isinstance(check, BetterThan) and check.blocking and (check.baselines == "all" or bare & set(check.baselines))
+        for check in suite.checks
+    )
+
+
+def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
+    data = suite.data
+    named: list[tuple[Path, str | None]] = [
+        (("data", "train"), data.train),
+        (("data", "test"), data.test),
+        (("data", "probe"), data.probe),
+        (("data", "schema"), data.schema_file),
+        (("data", "mix", "from"), data.mix.source if data.mix else None),
+        (("data", "validation"), data.validation if isinstance(data.validation, str) else None),
+    ]
+    named += [(("systems", name, "system"), spec.system) for name, spec in suite.systems.items()]
+    for path, relative in named:
+        if relative is not None and not (folder / relative).is_file():
+            yield path, f"no such file: {folder / relative}"
+    for name, benchmark in suite.benchmarks.items():
+        if benchmark.mmlu_dir is not None and not (folder / benchmark.mmlu_dir).is_dir():
+            yield ("benchmarks", name, "mmlu_dir"), f"no such folder: {folder / benchmark.mmlu_dir}"
+        if benchmark.task != "mmlu" and not (folder / benchmark.task / "task.yaml").is_file():
+            message = f"'{benchmark.task}' is neither `mmlu` nor a folder with a task.yaml in {folder}"
+            yield ("benchmarks", name, "task"), message

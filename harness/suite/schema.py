@@ -1,0 +1,223 @@
+"""What a suite file may say: frozen declarations, unknown keys refused, one class per thing declared."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+# The answer of a closed schema is short; a system that rambles on is cut here, for every arm alike.
+DEFAULT_MAX_NEW_TOKENS = 128
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+def _fraction(value: Any) -> Any:
+    """Turn "95%" into 0.95; anything else is left to the type check."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
+        # Through decimal text, so that "99.5%" is the same float as 0.995.
+        return float(f"{match[1]}e-2")
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _whole_to_float(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
+OpenFraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, lt=1)]
+Number = Annotated[float, BeforeValidator(_whole_to_float)]
+Name = Annotated[str, Field(pattern=NAME, max_length=80)]
+
+
+class Declaration(BaseModel):
+    """Anything a suite file declares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class HubModel(Declaration):
+    """Weights on the Hugging Face hub, pinned to a commit."""
+
+    hub: str
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class LocalModel(Declaration):
+    """Weights in a local folder, relative to the suite."""
+
+    path: str
+
+
+ModelRef = Name | HubModel | LocalModel  # a bare name is looked up in the catalogue
+
+
+class Mix(Declaration):
+    """General rows mixed into training, so that general ability is not unlearned."""
+
+    source: Annotated[str, Field(alias="from")]
+    share: OpenFraction = 0.10
+
+
+class Data(Declaration):
+    """The data sets. `validation` is a share of train (drawn by the seed) or a file of its own."""
+
+    train: str | None = None
+    validation: OpenFraction | str = 0.10
+    test: str
+    probe: str | None = None
+    schema_file: Annotated[str | None, Field(alias="schema")] = None
+    mix: Mix | None = None
+
+
+class EarlyStopping(Declaration):
+    """Stop after `patience` measurements of the validation loss without a gain of more than `min_delta` nats."""
+
+    patience: Annotated[int, Field(ge=1)] = 2
+    min_delta: Annotated[Number, Field(ge=0)] = 0.0
+    checks_per_epoch: Annotated[int, Field(ge=4)] = 4
+
+
+class Train(Declaration):
+    """How the candidate is trained."""
+
+    method: Literal["lora"] = "lora"
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    alpha: Annotated[Number, Field(gt=0)] = 32.0
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.05
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+    bias: Literal["none", "all", "lora_only"] = "none"
+    learning_rate: Annotated[Number, Field(gt=0)] = 2e-4
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup: Fraction = 0.05
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    epochs: Annotated[int, Field(ge=1, le=100)] = 3
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    gradient_accumulation: Annotated[int, Field(ge=1)] = 1
+    max_length: Annotated[int, Field(ge=8)] = 1024
+    max_truncated: Fraction = 0.0
+    early_stopping: EarlyStopping = EarlyStopping()
+
+
+class Decoding(Declaration):
+    """How every system answers; greedy."""
+
+    max_new_tokens: Annotated[int, Field(ge=1)] = DEFAULT_MAX_NEW_TOKENS
+    batch_size: Annotated[int, Field(ge=1)] = 32
+
+
+class PromptSystem(Declaration):
+    """The base model with a system message."""
+
+    kind: Literal["prompt"]
+    role: Literal["baseline"] = "baseline"
+    system: str | None = None
+
+
+class FewShotSystem(Declaration):
+    """The base model with solved examples, drawn from the training rows by the seed."""
+
+    kind: Literal["few_shot"]
+    role: Literal["baseline"] = "baseline"
+    system: str | None = None
+    shots: Annotated[int, Field(ge=1, le=64)] = 4
+
+
+class AdapterSystem(Declaration):
+    """The base model with an adapter: the one trained here, the promoted one, or one in a folder."""
+
+    kind: Literal["adapter"]
+    role: Literal["candidate", "baseline"] = "baseline"
+    system: str | None = None
+    source: Annotated[str | None, Field(alias="from")] = None
+
+
+SystemSpec = Annotated[PromptSystem | FewShotSystem | AdapterSystem, Field(discriminator="kind")]
+
+
+class Benchmark(Declaration):
+    """A test of general ability: `mmlu`, or a folder beside the suite in MMLU's CSV layout with a task.yaml."""
+
+    task: str
+    mmlu_dir: str | None = None
+    shots: Annotated[int, Field(ge=0, le=25)] | None = None  # None: what the task says (MMLU: 5)
+    per_subject: Annotated[int, Field(ge=1)] | None = 20  # None: every question
+
+
+class CheckDeclaration(Declaration):
+    """What every check may say: its name in reports, whether it blocks, and why its bar is what it is."""
+
+    name: Name | None = None
+    blocking: bool = True
+    reason: str | None = None
+
+
+class BetterThan(CheckDeclaration):
+    """The candidate must beat each of these baselines on the test set."""
+
+    kind: Literal["better_than"]
+    scorer: Name = "exact_match"
+    baselines: Literal["all"] | list[Name] = "all"
+    min_gain: Fraction = 0.0
+
+
+class ValidOutput(CheckDeclaration):
+    """The lower bound of the candidate's schema-valid share must reach the bar."""
+
+    kind: Literal["valid_output"]
+    on: Literal["probe", "test"] = "probe"
+    bar: OpenFraction = 0.995
+
+
+class BenchmarkDrop(CheckDeclaration):
+    """The candidate may not be worse than the base model by the margin or more."""
+
+    kind: Literal["benchmark_drop"]
+    benchmark: Name
+    margin: OpenFraction = 0.05
+    margin_type: Literal["relative", "absolute"] = "relative"
+
+
+class HealthyTraining(CheckDeclaration):
+    """Finite losses and weights, better than untrained, stopped for a stated reason."""
+
+    kind: Literal["healthy_training"]
+
+
+CheckSpec = Annotated[BetterThan | ValidOutput | BenchmarkDrop | HealthyTraining, Field(discriminator="kind")]
+
+
+class Statistics(Declaration):
+    """The error rate of the gate and what it may impute."""
+
+    alpha: Annotated[Number, Field(gt=0, le=0.2)] = 0.05
+    min_effect: OpenFraction = 0.05  # the smallest gain worth having; says how many examples would settle a check
+    max_unscored: Fraction = 0.01
+    resamples: Annotated[int, Field(ge=9999)] = 9999
+
+
+class Suite(Declaration):
+    """One evaluation suite: what is trained, against what it is compared, and what it must reach to ship."""
+
+    suite: Name
+    description: str = ""
+    seed: int
+    model: ModelRef
+    data: Data
+    train: Train | None = None
+    decoding: Decoding = Decoding()
+    systems: dict[Name, SystemSpec]
+    benchmarks: dict[Name, Benchmark] = Field(default_factory=dict)
+    scorers: list[Name] = Field(default_factory=list)  # shown beside those the checks need
+    checks: list[CheckSpec]
+    statistics: Statistics = Statistics()
+
+    @property
+    def candidate(self) -> str:
+        """The name of the one system in the role candidate."""
+        return next(name for name, system in self.systems.items() if system.role == "candidate")
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The names of the systems in the role baseline, in the order of the file."""
+        return tuple(name for name, system in self.systems.items() if system.role == "baseline")

@@ -1,0 +1,1 @@
+"""④ ANSWER: everything that can answer an example, one kind per file."""

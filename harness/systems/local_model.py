@@ -1,0 +1,65 @@
+"""Answer with the model in memory: the same decoding, budget and bookkeeping for every kind built on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.engine.chat import template_digest
+from harness.engine.session import ModelSession
+from harness.records import Example, Message, Prediction
+from harness.suite.schema import Decoding
+
+BuildPrompt = Callable[[Example], Sequence[Message]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSystem:
+    """The base model, with an adapter or without, asked through `build_prompt`."""
+
+    name: str
+    kind: str
+    role: str
+    session: ModelSession
+    decoding: Decoding
+    build_prompt: BuildPrompt
+    prompt_digest: str  # SHA-256 of everything that the prompt adds to an example
+    base_digest: str
+    adapter: str | None = None
+    adapter_digest: str | None = None
+
+    def signature(self) -> str:
+        """Model, adapter, prompt, template and decoding in one line."""
+        template = template_digest(self.session.tokenizer)
+        return (
+            f"model:{self.base_digest[:12]}|adapter:{(self.adapter_digest or 'none')[:12]}|"
+            f"prompt:{self.prompt_digest[:12]}|template:{template[:12]}|"
+            f"greedy|max_new_tokens:{self.decoding.max_new_tokens}|dtype:float32"
+        )
+
+    def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
+        """Greedy answers, batch by batch."""
+        prompts = [self.session.prompt_ids(self.build_prompt(example)) for example in examples]
+        for answer in self.session.generate(
+            prompts,
+            adapter=self.adapter,
+            max_new_tokens=self.decoding.max_new_tokens,
+            batch_size=self.decoding.batch_size,
+        ):
+            yield Prediction(
+                example_id=examples[answer.index].id,
+                system=self.name,
+                dataset=dataset,
+                text=answer.text,
+                stop="end" if answer.ended else "length",
+                prompt_tokens=len(prompts[answer.index]),
+                output_tokens=len(answer.tokens),
+                seconds=answer.seconds,
+            )
+
+
+def digest_text(*parts: str | None) -> str:
+    """SHA-256 over texts, told apart from their absence and from their concatenation."""
+    body = "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(body.encode("utf-8")).hexdigest()

@@ -1,0 +1,1 @@
+"""③ CANDIDATE: one recipe per file; trains an adapter and records how it went."""

@@ -1,0 +1,1 @@
+"""PROOF: digests, and whether a verdict may be believed."""

@@ -1,0 +1,47 @@
+"""SHA-256 of files and folders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import EvidenceRefusedError
+from harness.strict_json import canonical
+
+
+def digest_bytes(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_files(folder: Path) -> dict[str, str]:
+    """Path inside the folder (with "/") -> SHA-256, for every file in it.
+
+    Raises:
+        EvidenceRefusedError: a link, whose target could change after it was read.
+    """
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise EvidenceRefusedError(f"{path}: links are not accepted; put the file itself there")
+        if path.is_file():
+            digests[path.relative_to(folder).as_posix()] = digest_file(path)
+    return digests
+
+
+def digest_model_folder(folder: Path) -> str:
+    """One SHA-256 over a model folder, links followed (the hub's cache is made of them)."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return digest_tree({path.name: digest_file(path) for path in files})
+
+
+def digest_tree(files: Mapping[str, str]) -> str:
+    """One SHA-256 over names and digests of files."""
+    return digest_bytes(canonical(dict(files)).encode("utf-8"))

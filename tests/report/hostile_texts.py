@@ -1,0 +1,33 @@
+"""Texts that a model, a data set or a file name could carry to break out of a rendering."""
+
+SCRIPT = "window.pwned=1"
+PAYLOADS = (
+    f"<script>{SCRIPT}</script>",
+    f"</script><script>{SCRIPT}</script>",
+    f"<!--<script>{SCRIPT}",
+    f"--><script>{SCRIPT}</script>",
+    f"]]><script>{SCRIPT}</script><![CDATA[",
+    f"</style><script>{SCRIPT}</script>",
+    f"</title><script>{SCRIPT}</script>",
+    f"<img src=x onerror={SCRIPT}>",
+    f"<svg/onload={SCRIPT}>",
+    f"<iframe srcdoc=\"<script>parent.{SCRIPT}</script>\"></iframe>",
+    f'" onmouseover="{SCRIPT}" x="',
+    f"' onfocus='{SCRIPT}' autofocus='",
+    f"` onclick=`{SCRIPT}",
+    f"javascript:{SCRIPT}",
+    "<base href=//evil.example/><meta http-equiv=refresh content=0>",
+    "&lt;b&gt;&#60;script&#62;&quot;",
+    "{{ 7 * 7 }}{% raw %}{# comment #}",
+    f"\u2028{SCRIPT}\u2029",
+    "</details></summary><details open>",
+    "\n```\n# heading\n| a | b |\n|---|---|\n",
+    "[link](https://evil.example) ![image](https://evil.example/x.png) @everyone #1 <https://evil.example>",
+    "a|b\\|c\\\\|d\r\ne\rf",
+    "\x1b[2J\x1b[31mred\x1b]0;title\x07\x9b31m",
+    "\x00\x01\x08\x0b\x0c\x7f\x85\ufffe\uffff",
+    "\ud800 alone \udfff",
+    "\u202egnirts\u2066\u200b\ufeff\U000e0041",
+    "[bold red]markup[/bold red] [link=https://evil.example]x[/link]",
+    "+&=é/#%? %26",
+)

@@ -1,0 +1,99 @@
+"""Scoring one answer by name: when there is a score, when there is none, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.errors import InvalidInputError
+from harness.records import Example, Message, Prediction, Score, Unscored
+from harness.scoring.apply import SCORER_VERSION, SCORERS, score_answer
+from harness.scoring.json_schema import SchemaValidator
+
+VALIDATOR = SchemaValidator({"type": "object", "required": ["a"]})
+MALFORMED = ["", "no JSON here", '{"a": ', '{"a": NaN}', "```json\n", "[" * 500, "\x00\x1b[31m", "\ud800"]
+
+
+def _example(target: str | None = '{"a": 1}') -> Example:
+    return Example(id="e1", messages=(Message(role="user", content="?"),), target=target)
+
+
+def _prediction(text: str, *, error: str | None = None, example_id: str = "e1") -> Prediction:
+    return Prediction(
+        example_id=example_id,
+        system="candidate",
+        dataset="test",
+        text=text,
+        stop="error" if error else "end",
+        prompt_tokens=3,
+        output_tokens=5,
+        seconds=0.1,
+        error=error,
+    )
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_score_is_one_when_the_answer_is_the_target(name: str) -> None:
+    result = score_answer(name, _prediction('{"a": 1}'), _example(), VALIDATOR)
+    assert isinstance(result, Score)
+    assert result.value == pytest.approx(1.0, abs=1e-12)
+    assert result.value <= 1
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("text", MALFORMED)
+def test_score_is_a_number_and_low_when_the_answer_is_malformed(name: str, text: str) -> None:
+    result = score_answer(name, _prediction(text), _example(), VALIDATOR)
+    assert isinstance(result, Score)
+    assert result.value == 0 or (SCORERS[name].weak and result.value < 1)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_answer_is_unscored_when_the_system_failed(name: str) -> None:
+    failed = _prediction("", error="timed out after 30 s")
+    assert score_answer(name, failed, _example(), VALIDATOR) == Unscored("no answer: timed out after 30 s")
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_answer_is_unscored_when_a_needed_target_is_missing(name: str) -> None:
+    result = score_answer(name, _prediction('{"a": 1}'), _example(target=None), VALIDATOR)
+    needed = name not in ("json_valid", "schema_valid")
+    assert result == (Unscored("the example has no target") if needed else Score(1.0))
+
+
+def test_field_f1_is_unscored_when_the_target_is_not_json() -> None:
+    assert isinstance(score_answer("field_f1", _prediction("{}"), _example(target="refund"), None), Unscored)
+
+
+def test_schema_scorer_is_refused_when_there_is_no_schema() -> None:
+    with pytest.raises(InvalidInputError, match="schema_valid"):
+        score_answer("schema_valid", _prediction("{}"), _example(), None)
+    assert score_answer("json_valid", _prediction("{}"), _example(), None) == Score(1.0)
+
+
+def test_scorer_is_refused_when_its_name_is_unknown() -> None:
+    with pytest.raises(InvalidInputError, match=r"no scorer 'exact_macth'; known: exact_match, json_valid"):
+        score_answer("exact_macth", _prediction("x"), _example(), None)
+
+
+def test_scoring_is_refused_when_the_answer_is_to_another_example() -> None:
+    with pytest.raises(ValueError, match="'e2' cannot be scored against 'e1'"):
+        score_answer("exact_match", _prediction("x", example_id="e2"), _example(), None)
+
+
+def test_only_overlap_is_weak_and_only_two_are_corpus_scores_when_listed() -> None:
+    assert {name for name, scorer in SCORERS.items() if scorer.weak} == {"rouge_l", "bleu", "chrf"}
+    assert {name for name, scorer in SCORERS.items() if scorer.corpus} == {"bleu", "chrf"}
+    assert {name for name, scorer in SCORERS.items() if scorer.needs_schema} == {"schema_valid"}
+    assert all(scorer.version == SCORER_VERSION for scorer in SCORERS.values())
+
+
+def test_metric_libraries_stay_unloaded_when_only_the_registry_is_imported() -> None:
+    code = (
+        "import sys, harness.scoring.apply; "
+        "sys.exit(', '.join({'nltk', 'rouge_score', 'sacrebleu', 'torch'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,333 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest, ttest_rel
+
+from harness.stats.paired import (
+    compare_binary,
+    compare_bounded,
+    compare_clustered,
+    compare_paired,
+)
+from harness.stats.paired_proportions import tango_interval, tango_p_value
+
+ALPHA = 0.05
+OUTCOMES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
+TENTHS = st.integers(0, 10).map(lambda tenths: tenths / 10)
+SCORES = st.lists(st.tuples(TENTHS, TENTHS), min_size=1, max_size=25)
+
+
+def binary(pairs, min_gain=0.0):
+    return compare_binary([c for c, _ in pairs], [b for _, b in pairs], alpha=ALPHA, min_gain=min_gain)
+
+
+def bounded(pairs, min_gain=0.0):
+    candidate, baseline = [c for c, _ in pairs], [b for _, b in pairs]
+    return compare_bounded(candidate, baseline, alpha=ALPHA, min_gain=min_gain, seed=0, resamples=199)
+
+
+def clustered(pairs, labels, min_gain=0.0):
+    candidate, baseline = [c for c, _ in pairs], [b for _, b in pairs]
+    return compare_clustered(
+        candidate, baseline, labels, alpha=ALPHA, min_gain=min_gain, seed=0, resamples=199
+    )
+
+
+def status(result):
+    if result.p_value <= ALPHA:
+        return "pass"
+    return "fail" if result.p_reverse <= ALPHA else "undecided"
+
+
+# --- binary
+
+
+def test_binary_result_is_mcnemar_and_tango_when_there_is_no_min_gain():
+    result = binary([(1, 1)] * 36 + [(1, 0)] * 12 + [(0, 1)] * 2)
+    assert (result.n, result.wins, result.losses) == (50, 12, 2)
+    assert result.p_value == pytest.approx(binomtest(12, 14, 0.5, alternative="greater").pvalue, abs=1e-12)
+    assert result.p_reverse == pytest.approx(binomtest(12, 14, 0.5, alternative="less").pvalue, abs=1e-12)
+    assert result.delta.value == pytest.approx(0.2)
+    assert (result.delta.low, result.delta.high) == pytest.approx(tango_interval(36, 12, 2, 0, 0.9))
+    assert (result.delta.confidence, result.delta.n) == (0.9, 50)
+
+
+def test_p_follows_tango_when_min_gain_is_substantial():
+    pairs = [(1, 1)] * 36 + [(1, 0)] * 12 + [(0, 1)] * 2
+    result = binary(pairs, min_gain=0.05)
+    assert result.p_value == tango_p_value(36, 12, 2, 0, 0.05)
+    assert result.p_reverse == tango_p_value(36, 2, 12, 0, -0.05)
+
+
+@given(OUTCOMES)
+def test_passing_never_gets_easier_when_min_gain_grows(pairs):
+    p = [binary(pairs, min_gain=gain).p_value for gain in (0.0, 1e-6, 0.01, 0.1, 0.5, 1.0)]
+    assert np.all(np.diff(p) >= -1e-12)
+
+
+def test_three_wins_of_200_do_not_pass_when_no_loss_is_seen():
+    pairs = [(1, 0)] * 3 + [(1, 1)] * 120 + [(0, 0)] * 77
+    assert binary(pairs).p_value == 0.125
+    assert binary(pairs, min_gain=1e-6).p_value == 0.125
+    assert bounded(pairs).p_value == 0.125
+    assert binary(pairs).delta.low == bounded(pairs).delta.low == 0.0
+
+
+@given(OUTCOMES, st.data())
+def test_mcnemar_p_never_falls_when_the_candidate_gets_worse(pairs, data):
+    index = data.draw(st.integers(0, len(pairs) - 1))
+    worse = [(0, b) if i == index else (c, b) for i, (c, b) in enumerate(pairs)]
+    assert binary(worse).p_value >= binary(pairs).p_value - 1e-12
+    assert binary(worse).p_reverse <= binary(pairs).p_reverse + 1e-12
+
+
+@given(OUTCOMES)
+def test_binary_result_is_mirrored_when_the_systems_swap(pairs):
+    there, back = binary(pairs), binary([(b, c) for c, b in pairs])
+    assert (back.p_value, back.p_reverse) == (there.p_reverse, there.p_value)
+    assert (back.wins, back.losses) == (there.losses, there.wins)
+    assert back.delta.value == -there.delta.value
+    assert (back.delta.low, back.delta.high) == pytest.approx((-there.delta.high, -there.delta.low))
+
+
+@given(OUTCOMES, st.randoms(use_true_random=False))
+def test_binary_result_is_unchanged_when_examples_are_reordered(pairs, random):
+    shuffled = list(pairs)
+    random.shuffle(shuffled)
+    assert binary(shuffled) == binary(pairs)
+
+
+# --- bounded
+
+
+@settings(deadline=None)
+@given(OUTCOMES, st.sampled_from([0.0, 0.01, 0.2]))
+def test_an_interval_excludes_min_gain_only_when_the_p_value_rejects_it(pairs, min_gain):
+    labels = [str(i // 3) for i in range(len(pairs))]
+    for result in (binary(pairs, min_gain), bounded(pairs, min_gain), clustered(pairs, labels, min_gain)):
+        assert result.p_value <= ALPHA or result.delta.low <= min_gain
+        assert result.p_reverse <= ALPHA or result.delta.high >= min_gain
+
+
+def test_bounded_result_is_never_bolder_than_the_paired_t_when_compared():
+    rng = np.random.default_rng(4)
+    candidate, baseline = rng.beta(2, 1, 40), rng.beta(2, 2, 40)
+    result = compare_bounded(candidate, baseline, alpha=ALPHA, min_gain=0.0, seed=1)
+    t = ttest_rel(candidate, baseline, alternative="greater")
+    interval = ttest_rel(candidate, baseline).confidence_interval(0.9)
+    assert result.p_value >= t.pvalue - 1e-12
+    assert result.p_value == pytest.approx(t.pvalue, abs=0.01)
+    assert result.delta.low <= interval.low + 1e-12
+    assert result.delta.high >= interval.high - 1e-12
+    assert result.delta.value == pytest.approx(np.mean(candidate - baseline))
+
+
+@settings(deadline=None)
+@given(SCORES)
+def test_bounded_p_and_interval_agree_when_differences_vary(pairs):
+    result = bounded(pairs)
+    assert np.isfinite([result.delta.low, result.delta.high]).all()
+    assert result.delta.low <= result.delta.value <= result.delta.high
+    if len({round(c - b, 9) for c, b in pairs}) > 1:
+        assert (result.p_value <= ALPHA) == (result.delta.low > 0)
+        assert (result.p_reverse <= ALPHA) == (result.delta.high < 0)
+
+
+@settings(deadline=None)
+@given(SCORES, st.randoms(use_true_random=False))
+def test_bounded_result_is_unchanged_when_examples_are_reordered(pairs, random):
+    shuffled = list(pairs)
+    random.shuffle(shuffled)
+    assert bounded(shuffled) == bounded(pairs)
+
+
+@settings(deadline=None)
+@given(SCORES)
+def test_bounded_result_is_nearly_mirrored_when_the_systems_swap(pairs):
+    there, back = bounded(pairs), bounded([(b, c) for c, b in pairs])
+    assert back.p_value == pytest.approx(there.p_reverse, abs=0.2)  # other resamples, 199 of them
+    assert back.delta.value == pytest.approx(-there.delta.value, abs=1e-12)
+    assert (back.wins, back.losses) == (there.losses, there.wins)
+
+
+@settings(deadline=None)
+@given(SCORES, st.data())
+def test_fail_never_turns_into_pass_when_the_candidate_gets_worse(pairs, data):
+    index = data.draw(st.integers(0, len(pairs) - 1))
+    worse = [(0.0, b) if i == index else (c, b) for i, (c, b) in enumerate(pairs)]
+    assert (status(bounded(pairs)), status(bounded(worse))) != ("fail", "pass")
+
+
+def test_identical_scores_say_nothing_when_compared():
+    result = bounded([(0.4, 0.4)] * 30)
+    assert (result.p_value, result.p_reverse) == (1.0, 1.0)
+    assert result.delta.low < 0 < result.delta.high
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 0.5), (4, 0.0625), (5, 0.03125)])
+def test_sign_test_decides_when_all_differences_are_equal(n, expected):
+    pairs = [(0.3 + shift, 0.1 + shift) for shift in np.linspace(0, 0.5, n)]  # equal but for rounding
+    result = bounded(pairs)
+    assert (result.p_value, result.p_reverse) == (expected, 1.0)
+    assert result.delta.low < result.delta.value < result.delta.high
+    assert "sign test" in result.method
+
+
+def test_interval_of_equal_differences_narrows_when_pairs_are_many():
+    few, many = bounded([(0.5, 0.2)] * 5), bounded([(0.5, 0.2)] * 500)
+    assert few.delta.low < 0 < many.delta.low < 0.3 < many.delta.high < few.delta.high
+
+
+def test_equal_differences_are_held_against_min_gain_when_it_is_set():
+    pairs = [(0.5, 0.2)] * 20
+    assert status(bounded(pairs, min_gain=0.2)) == "pass"
+    assert bounded(pairs, min_gain=0.3).p_value == 1.0
+    assert status(bounded(pairs, min_gain=0.4)) == "fail"
+
+
+def test_min_gain_is_held_against_the_differences_when_they_vary():
+    gains = np.random.default_rng(0).uniform(0.1, 0.3, 40)
+    pairs = [(0.2 + gain, 0.2) for gain in gains]
+    assert [status(bounded(pairs, min_gain)) for min_gain in (0.1, gains.mean(), 0.3)] == [
+        "pass",
+        "undecided",
+        "fail",
+    ]
+
+
+def test_the_seed_decides_the_resamples_when_differences_vary():
+    rng = np.random.default_rng(0)
+    candidate, baseline = rng.random(8), rng.random(8)
+    first, again, other = (
+        compare_bounded(candidate, baseline, alpha=ALPHA, min_gain=0.0, seed=seed, resamples=199)
+        for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first.delta != other.delta
+
+
+# --- clustered
+
+
+def test_clusters_are_never_bolder_than_their_number_allows_when_all_agree():
+    result = clustered([(1.0, 0.0)] * 80, [str(i // 20) for i in range(80)])
+    assert result.p_value == 0.5**4
+    assert result.delta.low < 1.0
+
+
+def test_one_cluster_shows_nothing_when_it_holds_every_example():
+    result = clustered([(0.9, 0.1 * (i % 5)) for i in range(50)], ["one"] * 50)
+    assert result.p_value == 0.5
+    assert result.delta.low < 0 < result.delta.value
+
+
+def test_clustered_p_is_larger_when_items_repeat_their_cluster():
+    rng = np.random.default_rng(1)
+    effect = rng.normal(0.1, 0.2, 12).repeat(10)
+    candidate, labels = np.clip(0.5 + effect, 0, 1), [str(i // 10) for i in range(120)]
+    alone = compare_bounded(candidate, np.full(120, 0.5), alpha=ALPHA, min_gain=0.0, seed=0)
+    together = compare_clustered(candidate, np.full(120, 0.5), labels, alpha=ALPHA, min_gain=0.0, seed=0)
+    assert together.p_value > 10 * alone.p_value
+    assert together.delta.value == pytest.approx(alone.delta.value)
+
+
+@given(st.lists(st.tuples(TENTHS, TENTHS, st.sampled_from("abcdef")), min_size=1, max_size=30), st.data())
+def test_clustered_result_is_unchanged_when_examples_are_reordered(rows, data):
+    def result(rows):
+        return clustered([(c, b) for c, b, _ in rows], [label for _, _, label in rows])
+
+    there, shuffled = result(rows), result(data.draw(st.permutations(rows)))
+    assert (shuffled.p_value, shuffled.p_reverse) == pytest.approx((there.p_value, there.p_reverse))
+    assert (shuffled.delta.low, shuffled.delta.high) == pytest.approx((there.delta.low, there.delta.high))
+
+
+def test_drawn_signs_do_not_change_when_many_clusters_are_reordered():
+    rng = np.random.default_rng(0)
+    scores = [(int(c), int(b)) for c, b in rng.integers(0, 2, (120, 2))]
+    labels, order = [str(i // 3) for i in range(120)], rng.permutation(120)
+    shuffled = clustered([scores[i] for i in order], [labels[i] for i in order])
+    assert shuffled.p_value == clustered(scores, labels).p_value
+
+
+@given(st.lists(st.tuples(TENTHS, TENTHS, st.sampled_from("abcdef")), min_size=1, max_size=30))
+def test_clustered_result_is_mirrored_when_the_systems_swap(rows):
+    labels = [label for _, _, label in rows]
+    there = clustered([(c, b) for c, b, _ in rows], labels)
+    back = clustered([(b, c) for c, b, _ in rows], labels)
+    assert (back.p_value, back.p_reverse) == pytest.approx((there.p_reverse, there.p_value))
+    assert (back.delta.low, back.delta.high) == pytest.approx((-there.delta.high, -there.delta.low))
+
+
+def test_min_gain_is_held_against_clusters_when_it_is_set():
+    rng = np.random.default_rng(3)
+    pairs = [(0.5 + x, 0.3) for x in rng.uniform(-0.1, 0.1, 60)]
+    labels = [str(i // 3) for i in range(60)]
+    assert [status(clustered(pairs, labels, gain)) for gain in (0.1, 0.2, 0.3)] == [
+        "pass",
+        "undecided",
+        "fail",
+    ]
+
+
+# --- dispatch
+
+
+@pytest.mark.parametrize(
+    ("candidate", "clusters", "expected"),
+    [
+        ([1, 0, 1, 1], None, "McNemar"),
+        ([True, False, True, True], ["a", "b", "c", "d"], "McNemar"),
+        ([1, 0, 1, 1], [None, None, None, None], "McNemar"),
+        ([1, 0, 1, 1], ["a", "a", "b", None], "3 clusters"),
+        ([0.5, 0, 1, 1], None, "paired t"),
+        ([0.5, 0, 1, 1], ["a", "b", "b", "b"], "2 clusters"),
+    ],
+)
+def test_the_test_follows_from_the_data_when_dispatched(candidate, clusters, expected):
+    result = compare_paired(candidate, [0, 0, 1, 0], alpha=ALPHA, seed=0, clusters=clusters)
+    assert expected in result.method
+    assert result.delta.method == result.method
+
+
+# --- refusal
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline"),
+    [([], []), ([1, 0], [1]), ([1, NAN], [1, 0]), ([1, 0], [INF, 0]), ([[1], [0]], [[1], [0]])],
+)
+def test_pairs_are_refused_when_empty_unequal_or_not_finite(candidate, baseline):
+    with pytest.raises(ValueError, match=r"at least one pair|shapes|finite"):
+        compare_paired(candidate, baseline, alpha=ALPHA, seed=0)
+    with pytest.raises(ValueError, match=r"at least one pair|shapes|finite"):
+        compare_paired(candidate, baseline, alpha=ALPHA, seed=0, clusters=["a"] * len(candidate))
+
+
+@given(SCORES, st.sampled_from([NAN, INF, -INF]), st.booleans(), st.data())
+def test_a_score_is_refused_when_it_is_not_finite_wherever_it_stands(pairs, bad, in_candidate, data):
+    index = data.draw(st.integers(0, len(pairs) - 1))
+    c, b = pairs[index]
+    pairs = [*pairs[:index], (bad, b) if in_candidate else (c, bad), *pairs[index + 1 :]]
+    with pytest.raises(ValueError, match="finite"):
+        bounded(pairs)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: compare_binary([1, 0.5], [1, 0], alpha=ALPHA, min_gain=0.0),
+        lambda: compare_binary([1, 0], [1, 0], alpha=ALPHA, min_gain=1.5),
+        lambda: compare_paired([1, 0], [1, 0], alpha=0.5, seed=0),
+        lambda: compare_paired([1, 0], [1, 0], alpha=NAN, seed=0),
+        lambda: compare_paired([1, 0], [1, 0], alpha=ALPHA, min_gain=-0.1, seed=0),
+        lambda: compare_paired([1, 0], [1, 0], alpha=ALPHA, min_gain=NAN, seed=0),
+        lambda: compare_paired([1, 0], [1, 0], alpha=ALPHA, seed=0, clusters=["a"]),
+        lambda: compare_paired([0.1, 0], [1, 0], alpha=ALPHA, seed=0, resamples=18),
+    ],
+)
+def test_value_error_is_raised_when_an_argument_is_out_of_range(call):
+    with pytest.raises(ValueError, match=r"must|needs|cluster names|resamples"):
+        call()

@@ -1,0 +1,72 @@
+import time
+
+import pytest
+from scipy.stats import multinomial
+
+from harness.stats.paired_proportions import mcnemar_exact
+from harness.stats.power import chance_to_ship, examples_needed, smallest_detectable_gain
+
+
+@pytest.mark.parametrize("gain", [-0.1, 0.0, 0.15, 0.3])
+@pytest.mark.parametrize("n", [1, 6, 17])
+def test_chance_to_ship_is_the_exact_sum_when_every_table_is_enumerated(n, gain):
+    changing, alpha = 0.3, 0.05
+    shares = [(changing + gain) / 2, (changing - gain) / 2, 1 - changing]
+    expected = sum(
+        multinomial.pmf([wins, losses, n - wins - losses], n, shares)
+        for wins in range(n + 1)
+        for losses in range(n + 1 - wins)
+        if mcnemar_exact(wins, losses) <= alpha
+    )
+    assert chance_to_ship(n, gain, changing, alpha) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "points"), [(100, 11.5), (200, 8.1), (300, 6.6), (500, 5.1)])
+def test_smallest_detectable_gain_matches_the_reference_when_a_fifth_changes(n, points):
+    assert 100 * smallest_detectable_gain(n, 0.2, 0.05) == pytest.approx(points, abs=0.05)
+
+
+def test_equal_systems_ship_at_most_alpha_when_n_is_any():
+    assert all(chance_to_ship(n, 0.0, 0.2, 0.05) <= 0.05 for n in range(1, 200))
+
+
+def test_changing_share_is_raised_when_the_gain_is_larger():
+    assert chance_to_ship(60, 0.4, 0.1, 0.05) == chance_to_ship(60, 0.4, 0.4, 0.05)
+
+
+def test_no_gain_is_detectable_when_four_wins_cannot_reach_alpha():
+    assert smallest_detectable_gain(4, 0.2, 0.05) is None
+    assert smallest_detectable_gain(5, 0.2, 0.05) is not None
+
+
+def test_nothing_ships_when_nothing_changes():
+    assert chance_to_ship(100, 0.0, 0.0, 0.05) == 0.0
+
+
+@pytest.mark.parametrize(("effect", "power"), [(0.1, 0.8), (0.05, 0.8), (0.05, 0.95), (0.3, 0.5)])
+def test_examples_needed_reach_the_power_when_one_fewer_does_not(effect, power):
+    n = examples_needed(effect, 0.2, 0.05, power)
+    assert chance_to_ship(n, effect, 0.2, 0.05) >= power > chance_to_ship(n - 1, effect, 0.2, 0.05)
+
+
+def test_planning_is_fast_when_n_is_a_whole_benchmark():
+    started = time.perf_counter()
+    smallest_detectable_gain(14_042, 0.2, 0.05)
+    examples_needed(0.01, 0.2, 0.05)
+    assert time.perf_counter() - started < 2.0  # about 0.15 s; room for a busy machine
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: chance_to_ship(0, 0.1, 0.2, 0.05),
+        lambda: chance_to_ship(10, float("nan"), 0.2, 0.05),
+        lambda: chance_to_ship(10, 0.1, 1.2, 0.05),
+        lambda: chance_to_ship(10, 0.1, 0.2, 0.0),
+        lambda: smallest_detectable_gain(10, 0.2, 0.05, 1.0),
+        lambda: examples_needed(0.0, 0.2, 0.05),
+    ],
+)
+def test_value_error_is_raised_when_a_rate_is_out_of_range(call):
+    with pytest.raises(ValueError, match=r"must|need"):
+        call()
