@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 
@@ -16,16 +17,19 @@ def cache_folder() -> Path:
 
 
 def quiet_libraries() -> None:
-    """Silence third-party progress bars and telemetry; must run before those libraries are imported."""
+    """Silence third-party progress bars, warnings and telemetry; must run before those libraries are imported."""
     settings = {
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "TQDM_DISABLE": "1",
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)  # noqa: TID251
+    # They warn of settings that other libraries make, which no user of ours can change.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 
 def value(name: str) -> str | None:

@@ -41,7 +41,7 @@ class BenchmarkTasks:
         self.name, self.subjects, self.shots = name, tuple(subjects), shots
         total = sum(subject.available for subject in subjects)
         self.weights = {subject.name: subject.available / total for subject in subjects}
-        self._template = template
+        self.template = template
         self.digest = hashlib.sha256(canonical(self._identity()).encode("utf-8")).hexdigest()
 
     @property
@@ -59,7 +59,7 @@ class BenchmarkTasks:
         return f"{self.name}_{subject.name}"
 
     def _config(self, subject: Subject) -> dict[str, Any]:
-        template = dict(self._template)
+        template = dict(self.template)
         template["description"] = str(template.get("description", "")).replace(
             "{subject}", subject.name.replace("_", " ")
         )
@@ -84,7 +84,7 @@ class BenchmarkTasks:
             ]
             for subject in self.subjects
         ]
-        return {"template": self._template, "shots": self.shots, "questions": questions}
+        return {"template": self.template, "shots": self.shots, "questions": questions}
 
 
 def plan_benchmark(name: str, declared: Benchmark, *, folder: Path, seed: int) -> BenchmarkTasks:

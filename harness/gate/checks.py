@@ -115,8 +115,8 @@ def _better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) 
 def _judge_comparison(check: BetterThan, name: str, comparison: Comparison, statistics: Statistics) -> CheckResult:
     delta, alpha = comparison.delta, statistics.alpha
     gain = (
-        f"{delta.value:+.1%} on {check.scorer} against {comparison.baseline} "
-        f"[{delta.low:+.1%}, {delta.high:+.1%}] over {comparison.n} examples, "
+        f"{100 * delta.value:+.1f} points on {check.scorer} against {comparison.baseline} "
+        f"[{100 * delta.low:+.1f}, {100 * delta.high:+.1f}] over {comparison.n} examples, "
         f"{comparison.wins} better and {comparison.losses} worse"
     )
     needs = ""
@@ -158,7 +158,7 @@ def _judge_comparison(check: BetterThan, name: str, comparison: Comparison, stat
 def _more_examples(comparison: Comparison, statistics: Statistics) -> str:
     changing = (comparison.wins + comparison.losses) / comparison.n
     needed = examples_needed(statistics.min_effect, changing, statistics.alpha)
-    size = f"a true gain of {statistics.min_effect:.1%} takes about {needed:,} examples"
+    size = f"a true gain of {100 * statistics.min_effect:.1f} points takes about {needed:,} examples"
     if needed > comparison.n:
         return f"{size} (80 % power): {needed - comparison.n:,} more, as a fresh set"
     return f"{size} (80 % power), which this set has: the gain is likely smaller than that"

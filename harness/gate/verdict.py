@@ -38,19 +38,55 @@ def decide_from_checks(results: Sequence[CheckResult]) -> Decision:
 
 
 def _sentence(decision: Decision, results: Sequence[CheckResult]) -> str:
+    """Why, in one sentence with the numbers that decided."""
     blocking = [result for result in results if result.blocking]
     if decision == "ship":
-        gains = [r for r in blocking if r.kind == "better_than" and r.observed is not None]
-        least = min(gains, key=lambda result: result.observed or 0.0, default=None)
-        head = f"All {len(blocking)} blocking checks pass"
-        if least is None or least.observed is None:
-            return f"{head}."
-        return f"{head}; the closest alternative is {least.baseline}, beaten by {100 * least.observed:.1f} points."
+        return _capital("; ".join(filter(None, (_beats(blocking), *map(_kept, blocking)))) + ".")
     wanted = "fail" if decision == "hold" else "undecided"
     found = [result for result in blocking if result.status == wanted]
     if not found:
         return "Nothing was checked, so nothing is decided."
-    first = f"{found[0].name}: {found[0].reason}"
-    more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
-    verb = "failed" if decision == "hold" else "could not be settled"
-    return f"{len(found)} of {len(blocking)} blocking checks {verb}. {first}{more}."
+    return _capital("; ".join(map(_lost if decision == "hold" else _open, found)) + ".")
+
+
+def _beats(results: Sequence[CheckResult]) -> str:
+    beaten = [result for result in results if result.kind == "better_than"]
+    closest = min(beaten, key=lambda result: result.observed or 0.0)
+    arms = len({result.baseline for result in beaten})
+    every = f"all {arms} baselines" if arms > 1 else f"{closest.baseline}, the only baseline,"
+    gain = f"+{100 * (closest.observed or 0.0):.1f} points"
+    return f"beats {every} on {closest.n} test examples (closest: {closest.baseline}, {gain})"
+
+
+def _kept(result: CheckResult) -> str:
+    if result.kind == "valid_output":
+        return f"{result.observed:.1%} of {result.n:,} answers are valid"
+    if result.kind == "benchmark_drop":
+        moved = 100 * (result.observed or 0.0)
+        return f"general ability {'fell' if moved < 0 else 'rose'} {abs(moved):.1f} points, within the margin"
+    return ""
+
+
+def _lost(result: CheckResult) -> str:
+    if result.kind == "better_than":
+        return f"worse than {result.baseline} by {-100 * (result.observed or 0.0):.1f} points"
+    if result.kind == "valid_output":
+        return f"only {result.observed:.1%} of {result.n:,} answers are valid, the bar is {result.limit:.1%}"
+    if result.kind == "benchmark_drop" and result.observed is not None:
+        return f"general ability fell {-100 * result.observed:.1f} points, past the margin"
+    return result.reason
+
+
+def _open(result: CheckResult) -> str:
+    if result.kind == "better_than" and result.observed is not None:
+        gain = f"{100 * result.observed:+.1f} points on {result.n} examples"
+        return f"not shown to beat {result.baseline} ({gain})"
+    if result.kind == "valid_output" and result.observed is not None:
+        return f"{result.observed:.2%} of {result.n:,} answers are valid, too close to the bar of {result.limit:.2%}"
+    if result.kind == "benchmark_drop" and result.observed is not None:
+        return f"general ability moved {100 * result.observed:+.1f} points, too close to the margin"
+    return result.reason
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

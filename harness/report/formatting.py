@@ -60,17 +60,18 @@ def plural(number: int, noun: str) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Return "88.3 %". Never rounds to 0 or 100 what is not: 0.9996 is "99.96 %".
+    """Return "88.3 %"; near the ends, where bars lie, "99.53 %". Never rounds to 0 or 100 what is not.
 
     Raises:
         ValueError: the number is not finite.
     """
     hundredfold = _finite(fraction) * 100
-    for digits in range(1, 5):
+    for digits in range(1 if 1 <= abs(hundredfold) <= 99 else 2, 5):
         text = f"{hundredfold:.{digits}f}"
         if float(text) not in (0.0, 100.0) or float(text) == round(hundredfold, 9):
             break
-    return f"{_minus(text)} %"
+    whole, decimals = text.split(".")
+    return f"{_minus(whole)}.{decimals[0]}{decimals[1:].rstrip('0')} %"
 
 
 def points(fraction: float) -> str:

@@ -48,5 +48,6 @@ def _message(check: CheckRow) -> str:
 
 
 def _told(check: CheckRow) -> str:
-    told = (check.reason, check.needs, check.method and f"Method: {check.method}")
+    needs = check.needs and f"To settle it: {check.needs}"
+    told = (check.reason, needs, check.method and f"Method: {check.method}")
     return "\n".join(line for line in told if line)

@@ -124,13 +124,15 @@ def _details(summary: str, body: str) -> str:
 def _decided(checks: Sequence[CheckRow]) -> str:
     lines = []
     for check in checks:
-        parts = [escape(check.reason, SENTENCE_LIMIT), escape(check.needs, SENTENCE_LIMIT)]
+        parts = [escape(check.reason, SENTENCE_LIMIT)]
+        if check.needs:
+            parts.append(f"To settle it: {escape(check.needs, SENTENCE_LIMIT)}")
         if check.declared_reason:
-            parts.append(f"Why the bar is where it is: {escape(check.declared_reason)}.")
+            parts.append(f"Why the bar is where it is: {escape(check.declared_reason)}")
         if check.method:
-            parts.append(f"Method: {escape(check.method)}.")
-        told = " ".join(part for part in parts if part)
-        lines.append(f"- {check.symbol} **{escape(check.name)}**: {told}")
+            parts.append(f"Method: {escape(check.method)}")
+        told = ". ".join(part.rstrip(".") for part in parts)
+        lines.append(f"- {check.symbol} **{escape(check.name)}**: {told}.")
     return "\n".join(lines)
 
 
@@ -206,7 +208,7 @@ def _identity(page: Page) -> str:
     arms = [
         (
             escape(arm.name),
-            arm.role,
+            escape(arm.role),
             escape(arm.kind) or "–",
             arm.answers,
             escape(f"{arm.problems} {arm.note}"),

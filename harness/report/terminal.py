@@ -32,7 +32,7 @@ def print_summary(page: Page, console: Console) -> None:
         if check.status != "pass":
             console.print(_told(check))
     if page.scores.rows:
-        console.print(_score_table(page))
+        console.print(_score_table(page, intervals=console.width >= 16 * (len(page.scores.columns) + 1)))
     for arm in page.arms:
         if arm.absent or arm.problems:
             console.print(Text(f"{arm.name}: {one_line(arm.problems or arm.note)}", style="yellow"))
@@ -61,24 +61,29 @@ def _check_table(page: Page) -> Table:
 
 
 def _told(check: CheckRow) -> Text:
-    told = " ".join(part for part in (check.reason, check.needs) if part)
+    told = check.reason + (f"; to settle it: {check.needs}" if check.needs else "")
     return Text.assemble((f"{check.symbol} {one_line(check.name)}: ", _STYLES[check.status]), one_line(told))
 
 
-def _score_table(page: Page) -> Table:
+def _score_table(page: Page, *, intervals: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("System", overflow="fold")
     for column in page.scores.columns:
-        header = _two_lines(column.scorer, f"{column.dataset}, n = {column.n}")
+        rows = f", n = {column.n}" if intervals else ""
+        header = _two_lines(column.scorer, column.dataset + rows)
         table.add_column(header, justify="right", overflow="fold")
     for row in page.scores.rows:
         style = "bold" if row.is_candidate else ""
-        table.add_row(Text(one_line(row.system), style=style), *(_score(cell) for cell in row.cells))
+        table.add_row(
+            Text(one_line(row.system), style=style), *(_score(cell, intervals=intervals) for cell in row.cells)
+        )
     return table
 
 
-def _score(cell: ScoreCell | None) -> Text:
-    return Text(NOTHING, style="dim") if cell is None else _two_lines(cell.value, cell.interval)
+def _score(cell: ScoreCell | None, *, intervals: bool) -> Text:
+    if cell is None:
+        return Text(NOTHING, style="dim")
+    return _two_lines(cell.value, cell.interval if intervals else "")
 
 
 def _two_lines(first: str, second: str) -> Text:

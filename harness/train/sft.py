@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import score_continuations
 from harness.engine.meter import Meter
 from harness.engine.seeding import seed_everything
+from harness.engine.session import ADAPTER_FILES
 from harness.errors import InvalidInputError
+from harness.files import write_json
 from harness.progress import Progress
 from harness.records import Example, LossPoint, TrainingHistory
 from harness.suite.schema import Train
@@ -99,10 +102,7 @@ def train_lora(
         last_step = trainer.state.global_step
         meter.trained_tokens += int(trainer.state.num_input_tokens_seen)
     finite = watch.restore_best()
-    # The cached folder of the base is no part of the adapter's identity.
-    model.peft_config["default"].base_model_name_or_path = base.name
-    model.save_pretrained(target, safe_serialization=True)
-    (target / "README.md").unlink(missing_ok=True)
+    _save(model, target, base.name)
     model.unload()
     base.model.config.use_cache = True
     base.model.requires_grad_(False).eval()
@@ -211,6 +211,14 @@ class _ValidationWatch(TrainerCallback):
         """Put the best weights back; returns whether all of them are finite."""
         set_peft_model_state_dict(self._model, self._best)
         return all(bool(torch.isfinite(tensor).all()) for tensor in self._best.values())
+
+
+def _save(model: Any, target: Path, base_name: str) -> None:
+    model.save_pretrained(target, safe_serialization=True)
+    (target / "README.md").unlink(missing_ok=True)
+    # Where the base lies on this machine is no part of the adapter's identity.
+    config = json.loads((target / ADAPTER_FILES[0]).read_text(encoding="utf-8"))
+    write_json(target / ADAPTER_FILES[0], {**config, "base_model_name_or_path": base_name})
 
 
 def _tokenise(

@@ -11,7 +11,7 @@ PAYLOADS = (
     f"</title><script>{SCRIPT}</script>",
     f"<img src=x onerror={SCRIPT}>",
     f"<svg/onload={SCRIPT}>",
-    f"<iframe srcdoc=\"<script>parent.{SCRIPT}</script>\"></iframe>",
+    f'<iframe srcdoc="<script>parent.{SCRIPT}</script>"></iframe>',
     f'" onmouseover="{SCRIPT}" x="',
     f"' onfocus='{SCRIPT}' autofocus='",
     f"` onclick=`{SCRIPT}",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import random
+import statistics
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -82,9 +84,7 @@ def make_record(
         summaries=_summaries(tests, probe, scores),
         comparisons=comparisons,
         benchmarks=tuple(_benchmark(draw, name) for name in (CANDIDATE, BASE_MODEL)),
-        benchmark_summaries=tuple(
-            _accuracy(name, value) for name, value in ((CANDIDATE, 0.71), (BASE_MODEL, 0.725))
-        ),
+        benchmark_summaries=tuple(_accuracy(name, value) for name, value in ((CANDIDATE, 0.71), (BASE_MODEL, 0.725))),
         training=_training() if trained else None,
         liveness=Liveness(prompts=24, differing_answers=24, max_logit_difference=17.32, logits_finite=True),
         verdict=_verdict(decision, comparisons),
@@ -100,9 +100,7 @@ def diverged(record: RunRecord) -> RunRecord:
     """Return the record with a training whose losses stopped being finite at step 20."""
     assert record.training is not None
     points = tuple(
-        dataclasses.replace(point, train_loss=float("nan"), validation_loss=float("inf"))
-        if point.step >= 20
-        else point
+        dataclasses.replace(point, train_loss=float("nan"), validation_loss=float("inf")) if point.step >= 20 else point
         for point in record.training.points
     )
     training = dataclasses.replace(
@@ -133,7 +131,7 @@ def _poison(value: Any, declared: Any, payload: str) -> Any:
     if isinstance(value, str):
         return value + payload
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        hints = typing.get_type_hints(type(value))
+        hints = _type_hints(type(value))
         fields = {
             field.name: _poison(getattr(value, field.name), _without_none(hints[field.name]), payload)
             for field in dataclasses.fields(value)
@@ -144,6 +142,9 @@ def _poison(value: Any, declared: Any, payload: str) -> Any:
     if isinstance(value, tuple):
         return tuple(_poison(item, object, payload) for item in value)
     return value
+
+
+_type_hints = functools.cache(typing.get_type_hints)
 
 
 def _without_none(declared: Any) -> Any:
@@ -191,9 +192,7 @@ def _answers(
     return predictions, scores
 
 
-def _prediction(
-    draw: random.Random, system: str, example: Example, *, right: bool, failed: bool
-) -> Prediction:
+def _prediction(draw: random.Random, system: str, example: Example, *, right: bool, failed: bool) -> Prediction:
     wrong = _object(draw.choice(LABELS), urgent=True)
     if system == "prompt-only":
         wrong = "The customer is unhappy about a charge. I would classify this as a billing question."
@@ -269,28 +268,25 @@ def _estimate(value: float, half: float, n: int, method: str) -> Estimate:
     )
 
 
-def _mean(
-    scores: Sequence[ScoredAnswer], system: str, dataset: str, scorer: str, ids: set[str]
-) -> tuple[float, int]:
-    values = [
-        item.result.value
-        for item in scores
-        if (item.system, item.dataset, item.scorer) == (system, dataset, scorer)
-        and item.example_id in ids
-        and isinstance(item.result, Score)
-    ]
-    return (sum(values) / len(values) if values else 0.0), len(values)
+def _mean(values: Mapping[str, float], ids: set[str]) -> tuple[float, int]:
+    kept = [value for example_id, value in values.items() if example_id in ids]
+    return (sum(kept) / len(kept) if kept else 0.0), len(kept)
 
 
 def _summaries(
     tests: Sequence[Example], probe: Sequence[Example], scores: Sequence[ScoredAnswer]
 ) -> tuple[ScorerSummary, ...]:
+    values: dict[tuple[str, str, str], dict[str, float]] = {}
+    for item in scores:
+        if isinstance(item.result, Score):
+            key = (item.system, item.dataset, item.scorer)
+            values.setdefault(key, {})[item.example_id] = item.result.value
     summaries = []
     for tag in (None, "shifted", "plain"):
         ids = {example.id for example in tests if tag is None or tag in example.tags}
         for system in SYSTEMS:
             for scorer in ("exact_match", "schema_valid", "rouge_l"):
-                mean, n = _mean(scores, system, "test", scorer, ids)
+                mean, n = _mean(values.get((system, "test", scorer), {}), ids)
                 summaries.append(
                     ScorerSummary(
                         system=system,
@@ -301,7 +297,7 @@ def _summaries(
                         tag=tag,
                     )
                 )
-    mean, n = _mean(scores, CANDIDATE, "probe", "schema_valid", {example.id for example in probe})
+    mean, n = _mean(values[CANDIDATE, "probe", "schema_valid"], {example.id for example in probe})
     estimate = _estimate(mean, 0.012, n, "Clopper-Pearson, 90 % two-sided")
     probe_summary = ScorerSummary(
         system=CANDIDATE, dataset="probe", scorer="schema_valid", estimate=estimate, unscored=0
@@ -343,6 +339,8 @@ def _comparison(baseline: str, tests: Sequence[Example], scores: Sequence[Scored
 
 def _sign_test(wins: int, losses: int) -> float:
     flips = wins + losses
+    if flips > 1000:
+        return 1 - statistics.NormalDist().cdf((wins - losses) / math.sqrt(flips))
     return sum(math.comb(flips, k) for k in range(wins, flips + 1)) / 2**flips
 
 
@@ -387,9 +385,7 @@ def _training() -> TrainingHistory:
         validation = 0.11 + 2.4 * 0.72 ** (step / 5) + max(0, step - 70) * 0.0022
         train = 0.04 + 2.5 * 0.7 ** (step / 5)
         points.append(
-            LossPoint(
-                step=step, epoch=step / 30, train_loss=round(train, 4), validation_loss=round(validation, 4)
-            )
+            LossPoint(step=step, epoch=step / 30, train_loss=round(train, 4), validation_loss=round(validation, 4))
         )
     return TrainingHistory(
         method="LoRA (r = 16, alpha = 32, all linear layers)",
@@ -446,9 +442,7 @@ def _manifest(warnings: Sequence[str]) -> RunManifest:
         evidence={"predictions.jsonl": "sha256:" + "77aa" * 16},
         versions={"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.0"},
         overrides={"seed": "17"},
-        counters=Counters(
-            trained_tokens=38_912, generated_tokens=21_040, forwarded_tokens=148_220, model_loads=1
-        ),
+        counters=Counters(trained_tokens=38_912, generated_tokens=21_040, forwarded_tokens=148_220, model_loads=1),
         seconds={"train": 213.4, "answer": 131.0, "benchmark": 44.2, "judge": 1.3},
         warnings=tuple(warnings),
     )
@@ -464,9 +458,7 @@ def _verdict(decision: Decision, comparisons: Sequence[Comparison]) -> Verdict:
         "undecided": f"{gain:+.1f} points against previous; 120 examples cannot settle it, 210 more would.",
     }
     notes = ("1 look at this test set so far; the ledger counts it.",)
-    return Verdict(
-        decision=decision, sentence=sentences[decision], checks=_checks(decision, comparisons), notes=notes
-    )
+    return Verdict(decision=decision, sentence=sentences[decision], checks=_checks(decision, comparisons), notes=notes)
 
 
 def _checks(decision: Decision, comparisons: Sequence[Comparison]) -> tuple[CheckResult, ...]:
@@ -477,7 +469,11 @@ def _checks(decision: Decision, comparisons: Sequence[Comparison]) -> tuple[Chec
 
 def _better_than(comparison: Comparison, status: Status) -> CheckResult:
     delta = comparison.delta
-    needs = "a true gain of 5.0% takes about 330 examples (80 % power): 210 more, as a fresh set" if status == "undecided" else ""
+    needs = (
+        "a true gain of 5.0% takes about 330 examples (80 % power): 210 more, as a fresh set"
+        if status == "undecided"
+        else ""
+    )
     return CheckResult(
         name=f"better_than/exact_match/{comparison.baseline}",
         kind="better_than",

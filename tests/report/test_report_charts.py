@@ -116,7 +116,12 @@ def test_text_in_a_drawing_is_escaped(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("high", "ticks"),
-    [(2.71, (0, 1, 2, 3)), (0.11, (0, 0.05, 0.1, 0.15)), (90, (0, 20, 40, 60, 80, 100)), (1, (0, 0.2, 0.4, 0.6, 0.8, 1))],
+    [
+        (2.71, (0, 1, 2, 3)),
+        (0.11, (0, 0.05, 0.1, 0.15)),
+        (90, (0, 20, 40, 60, 80, 100)),
+        (1, (0, 0.2, 0.4, 0.6, 0.8, 1)),
+    ],
 )
 def test_ticks_are_round_and_reach_the_highest_value(high: float, ticks: tuple[float, ...]) -> None:
     assert nice_ticks(0, high) == pytest.approx(ticks)

@@ -15,6 +15,9 @@ from harness.report import formatting
         (1.0, "100.0 %"),
         (0.0, "0.0 %"),
         (0.9996, "99.96 %"),
+        (0.9953, "99.53 %"),
+        (0.9843, "98.4 %"),
+        (0.005, "0.5 %"),
         (0.99999, "99.999 %"),
         (0.0004, "0.04 %"),
         (-0.05, "−5.0 %"),
@@ -48,9 +51,7 @@ def test_points_carry_their_sign_when_there_is_a_difference(fraction: float, tex
         (1.0, 2.0, "", "1 to 2"),
     ],
 )
-def test_interval_names_the_unit_once_when_both_ends_share_it(
-    low: float, high: float, unit: str, text: str
-) -> None:
+def test_interval_names_the_unit_once_when_both_ends_share_it(low: float, high: float, unit: str, text: str) -> None:
     assert formatting.interval(low, high, unit) == text
 
 
@@ -109,7 +110,14 @@ def test_moment_is_shown_as_it_is_when_it_is_not_utc(iso: str, text: str) -> Non
 
 @pytest.mark.parametrize(
     ("scorer", "share"),
-    [("exact_match", True), ("schema_valid", True), ("field_f1", True), ("accuracy", True), ("bleu", False), ("rouge_l", False)],
+    [
+        ("exact_match", True),
+        ("schema_valid", True),
+        ("field_f1", True),
+        ("accuracy", True),
+        ("bleu", False),
+        ("rouge_l", False),
+    ],
 )
 def test_a_score_is_a_share_when_its_name_says_so(scorer: str, share: bool) -> None:
     assert formatting.is_share(scorer) is share

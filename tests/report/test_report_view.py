@@ -61,9 +61,7 @@ def test_check_shows_bar_interval_and_n_when_it_was_measured() -> None:
     assert (row.needed, row.measured, row.interval, row.n) == ("at least 80.0 %", "88.3 %", "82.5 to 92.9 %", "1,200")
     assert row.bar is not None
     assert row.bar.axis_low < 0.8 < 0.929 < row.bar.axis_high <= 1.0
-    assert row.bar.description == (
-        "Measured 88.3 %, interval 82.5 to 92.9 %; needed: at least 80.0 %. Pass."
-    )
+    assert row.bar.description == ("Measured 88.3 %, interval 82.5 to 92.9 %; needed: at least 80.0 %. Pass.")
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,7 @@ def stratified(test, weights, seed=0, margin=0.05):
 def test_accuracy_is_weighted_when_strata_are_sampled_equally():
     result, candidate, baseline = stratified(relative_noninferiority, {"small": 0.1, "large": 0.9})
     assert result.baseline_accuracy == pytest.approx(0.1 * baseline[:40].mean() + 0.9 * baseline[40:].mean())
-    assert result.candidate_accuracy == pytest.approx(
-        0.1 * candidate[:40].mean() + 0.9 * candidate[40:].mean()
-    )
+    assert result.candidate_accuracy == pytest.approx(0.1 * candidate[:40].mean() + 0.9 * candidate[40:].mean())
 
 
 def test_unequal_weights_use_the_stratified_t_when_the_margin_is_absolute():
@@ -144,9 +142,7 @@ def test_a_lone_question_joins_the_smallest_stratum_when_it_is_the_only_one():
     assert joined == pytest.approx(_stratified_t(d, ["big"] * 3 + ["few"] * 3, weights, ALPHA))
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.sampled_from("abc")), min_size=1), st.data()
-)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.sampled_from("abc")), min_size=1), st.data())
 def test_noninferiority_is_unchanged_when_questions_are_reordered(rows, data):
     labels = {label for _, _, label in rows}
     weights = {label: 1 / len(labels) for label in labels}

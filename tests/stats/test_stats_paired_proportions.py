@@ -76,9 +76,7 @@ def score_by_maximisation(counts, delta):
         )
 
     bounds = (max(0.0, -delta), (1 - delta) / 2)
-    loss_share = minimize_scalar(
-        minus_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-10}
-    ).x
+    loss_share = minimize_scalar(minus_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-10}).x
     return (n10 - n01 - n * delta) / math.sqrt(n * (2 * loss_share + delta * (1 - delta)))
 
 

@@ -45,9 +45,7 @@ def test_validity_cutoffs_match_the_reference_when_bar_is_99_5_percent():
 def test_validity_cutoffs_agree_with_the_bounds_when_checked_count_by_count():
     n, bar, alpha = 120, 0.95, 0.05
     passes, fails = validity_cutoffs(n, bar, alpha)
-    verdicts = [
-        (lower_bound(n - k, n, alpha) >= bar, upper_bound(n - k, n, alpha) < bar) for k in range(n + 1)
-    ]
+    verdicts = [(lower_bound(n - k, n, alpha) >= bar, upper_bound(n - k, n, alpha) < bar) for k in range(n + 1)]
     assert verdicts.index((False, False)) == passes + 1
     assert verdicts.index((False, True)) == fails
 

@@ -189,12 +189,12 @@
 
   function fieldTable(reference, named) {
     const wanted = reference === null ? null : parseObject(reference);
-    const parsed = named.map(([name, answer]) => [name, answer && parseObject(answer.text)]);
+    const parsed = named.map(([name, answer]) => [name, answer && parseObject(answer.text), answer && answer.text]);
     if (!wanted || !parsed.some(([, value]) => value)) return null;
     const keys = [...new Set([wanted, ...parsed.map(([, value]) => value || {})].flatMap((value) => Object.keys(value)))];
     const has = (value, key) => value && Object.hasOwn(value, key);
-    const cell = (value, key) => {
-      if (!value) return el("td", { class: "none" }, "not JSON");
+    const cell = (value, key, text) => {
+      if (!value) return el("td", { class: "none" }, text ? "no JSON object" : "no answer");
       const right = has(value, key) === has(wanted, key) && canonical(value[key]) === canonical(wanted[key]);
       const shown = has(value, key) ? JSON.stringify(value[key]) : "missing";
       return el("td", { class: right ? "cell-right" : "cell-wrong" }, (right ? "✓ " : "✕ ") + shown);
@@ -202,7 +202,7 @@
     const head = el("tr", {}, ...["Field", "Reference", ...parsed.map(([name]) => name)].map((name) => el("th", { scope: "col" }, name)));
     const body = keys.map((key) => el("tr", {}, el("th", { scope: "row" }, key),
       el("td", {}, has(wanted, key) ? JSON.stringify(wanted[key]) : "–"),
-      ...parsed.map(([, value]) => cell(value, key))));
+      ...parsed.map(([, value, text]) => cell(value, key, text))));
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Field by field" },
       el("table", {}, el("thead", {}, head), el("tbody", {}, ...body)));
   }

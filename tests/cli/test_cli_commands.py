@@ -1,0 +1,161 @@
+"""Each command on a tiny model: what it prints, what it leaves, what it returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tiny_model import write_tiny_suite
+
+from harness.cli import main
+
+
+def harness(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one suite that ran once."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "baselines").mkdir()
+    write_tiny_suite(root / "suites" / "tiny")
+    result = harness("run", root / "suites" / "tiny", "--json")
+    # Random weights do not learn colours in six steps, so nothing ships; but the run is whole.
+    assert result.exit_code in {3, 4}, result.output
+    return root
+
+
+def only_run(project: Path) -> Path:
+    return sorted((project / "reports" / "tiny").iterdir())[0]
+
+
+def test_a_run_leaves_all_its_evidence_and_reports(project: Path) -> None:
+    names = {path.relative_to(only_run(project)).as_posix() for path in only_run(project).rglob("*") if path.is_file()}
+    assert names == {
+        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "benchmarks.jsonl", "comparison.csv",
+        "examples.jsonl", "junit.xml", "liveness.json", "manifest.json", "metrics.json", "predictions.jsonl",
+        "report.html", "scores.jsonl", "status.json", "suite.yaml", "summary.md", "training.json", "verdict.json",
+    }  # fmt: skip
+
+
+def test_the_manifest_says_who_took_part_and_who_did_not(project: Path) -> None:
+    manifest = json.loads((only_run(project) / "manifest.json").read_text())
+    assert [fact["name"] for fact in manifest["systems"]] == ["candidate", "bare", "few-shot"]
+    assert list(manifest["absent_systems"]) == ["previous"]
+    assert manifest["planned"] == {"candidate/test": 12, "bare/test": 12, "few-shot/test": 12}
+    assert manifest["counters"]["model_loads"] == 1
+    assert manifest["counters"]["trained_tokens"] > 0
+    verdict = json.loads((only_run(project) / "verdict.json").read_text())
+    assert any("previous is absent" in note for note in verdict["notes"])
+
+
+def test_judging_again_gives_the_same_decision_and_scores(project: Path) -> None:
+    folder = only_run(project)
+    before = json.loads((folder / "verdict.json").read_text())
+    scores = (folder / "scores.jsonl").read_bytes()
+    result = harness("gate", folder, "--json")
+    assert json.loads(result.output)["decision"] == before["decision"]
+    assert result.exit_code == before["exit_code"]
+    assert (folder / "scores.jsonl").read_bytes() == scores
+    assert harness("report", folder).exit_code == 0
+
+
+def test_the_same_seed_gives_the_same_answers(project: Path) -> None:
+    first = only_run(project)
+    again = write_tiny_suite(project / "elsewhere" / "suites" / "tiny")
+    (project / "elsewhere" / "baselines").mkdir()
+    harness("run", again)
+    second = sorted((project / "elsewhere" / "reports" / "tiny").iterdir())[0]
+
+    def answers(folder: Path) -> list[tuple[str, str, str]]:
+        rows = map(json.loads, (folder / "predictions.jsonl").read_text().splitlines())
+        return [(row["system"], row["example_id"], row["text"]) for row in rows]
+
+    assert answers(first) == answers(second)
+    weights = "adapter/adapter_model.safetensors"
+    assert (first / weights).read_bytes() == (second / weights).read_bytes()
+
+
+def test_an_adapter_made_elsewhere_is_judged_without_training(project: Path) -> None:
+    result = harness("run", project / "suites" / "tiny", "--adapter", only_run(project) / "adapter", "--json")
+    assert result.exit_code in {3, 4}, result.output
+    found = json.loads(result.output.splitlines()[-1])
+    healthy = next(check for check in found["checks"] if check["name"] == "healthy_training")
+    assert "trained elsewhere" in healthy["reason"]
+    manifest = json.loads((Path(found["run"]) / "manifest.json").read_text())
+    assert manifest["counters"]["trained_tokens"] == 0
+
+
+def test_a_foreign_adapter_is_refused(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert harness("run", project / "suites" / "tiny", "--adapter", tmp_path).exit_code == 2
+    assert harness("run", project / "suites" / "tiny", "--adapter", tmp_path / "none").exit_code == 2
+
+
+def test_an_adapter_without_effect_is_held(project: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    source = only_run(project) / "adapter"
+    (tmp_path / "adapter_config.json").write_bytes((source / "adapter_config.json").read_bytes())
+    tensors = load_file(source / "adapter_model.safetensors")
+    save_file({k: v * 0 if "lora_B" in k else v for k, v in tensors.items()}, tmp_path / "adapter_model.safetensors")
+    result = harness("run", project / "suites" / "tiny", "--adapter", tmp_path, "--json")
+    assert result.exit_code == 3
+    assert "the adapter has no effect" in result.output
+
+
+def test_an_override_is_recorded(project: Path) -> None:
+    result = harness("run", project / "suites" / "tiny", "--set", "train.epochs=1", "--json")
+    manifest = json.loads((Path(json.loads(result.output.splitlines()[-1])["run"]) / "manifest.json").read_text())
+    assert manifest["overrides"] == {"train.epochs": "1"}
+
+
+def test_training_alone_writes_an_adapter(project: Path, tmp_path: Path) -> None:
+    result = harness("train", project / "suites" / "tiny", "--out", tmp_path / "new")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "new" / "adapter_model.safetensors").is_file()
+    again = harness("train", project / "suites" / "tiny", "--out", tmp_path / "new")
+    assert again.exit_code == 2 and "exists already" in again.output
+
+
+@pytest.mark.parametrize("data", [None, "rows"])
+def test_init_writes_a_suite_that_validates(data: str | None, tmp_path: Path) -> None:
+    arguments: list[str | Path] = ["init", tmp_path / "mine"]
+    if data:
+        rows = [json.dumps({"prompt": f"say {i}", "completion": "yes" if i % 2 else "no"}) for i in range(60)]
+        (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+        arguments += ["--from", tmp_path / "rows.jsonl"]
+    assert harness(*arguments).exit_code == 0
+    result = harness("validate", tmp_path / "mine")
+    assert result.exit_code == 0, result.output
+    assert harness("init", tmp_path / "mine").exit_code == 2
+
+
+BAD_CALLS = [
+    (("run", "nowhere"), "no such suite"),
+    (("gate", "nowhere"), "not a run folder"),
+    (("validate", "SUITE", "--set", "epochs"), "write KEY=VALUE"),
+    (("validate", "SUITE", "--set", "train.epoch=2"), "did you mean 'epochs'"),
+    (("validate", "SUITE", "--set", "checks.0.scorer=exact"), "there is no scorer 'exact'"),
+    (("nonsense",), "No such command"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_CALLS, ids=[" ".join(call[0]) for call in BAD_CALLS])
+def test_wrong_usage_exits_2_without_a_traceback(arguments: tuple[str, ...], message: str, project: Path) -> None:
+    result = harness(*(project / "suites" / "tiny" if part == "SUITE" else part for part in arguments))
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_empty_test_set_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    folder = write_tiny_suite(tmp_path / "suites" / "tiny")
+    (folder / "test.jsonl").write_text("")
+    result = harness("run", folder)
+    assert result.exit_code == 2
+    assert "0 test rows" in result.output
+    assert not (tmp_path / "reports").exists()

@@ -1,0 +1,54 @@
+"""Light commands stay light: asserted on the set of modules, never on time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from evidence_factory import Fixture
+
+HEAVY = {"torch", "transformers", "peft", "trl", "lm_eval", "datasets", "accelerate", "safetensors"}
+SUITE = Path(__file__).parents[2] / "suites" / "ticket-triage"
+
+SCRIPT = """
+import sys
+from harness.cli import main
+try:
+    main(sys.argv[1:], standalone_mode=True)
+except SystemExit:
+    pass
+print("MODULES", *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def modules_after(*arguments: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    line = next(line for line in done.stdout.splitlines() if line.startswith("MODULES"))
+    return set(line.split()[1:])
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("run", "--help")])
+def test_help_imports_no_libraries_but_click(arguments: tuple[str, ...]) -> None:
+    loaded = modules_after(*arguments)
+    assert not loaded & (HEAVY | {"numpy", "scipy", "pandas", "pydantic", "jinja2", "rich", "ruamel"})
+
+
+def test_validate_imports_no_model_libraries() -> None:
+    assert not modules_after("validate", str(SUITE)) & HEAVY
+
+
+@pytest.mark.parametrize("command", ["gate", "report"])
+def test_judging_imports_no_model_libraries(command: str, tmp_path: Path) -> None:
+    folder = Fixture().write(tmp_path / "run")
+    assert not modules_after(command, str(folder)) & HEAVY
+    assert (folder / "verdict.json").is_file()
+
+
+def test_verify_imports_no_model_libraries(tmp_path: Path) -> None:
+    folder = Fixture().write(tmp_path / "run")
+    modules_after("gate", str(folder))
+    assert not modules_after("verify", str(folder / "adapter")) & (HEAVY | {"numpy", "scipy"})

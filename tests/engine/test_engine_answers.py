@@ -1,0 +1,170 @@
+"""Answers, the chat template, and adapters around one base model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from tiny_model import load_tiny, make_tiny_model
+
+from harness.engine.chat import prompt_ids, training_ids, with_system
+from harness.engine.generate import generate_greedy
+from harness.engine.loading import LoadedModel, load, locate
+from harness.engine.meter import Meter
+from harness.engine.session import ModelSession
+from harness.errors import InvalidInputError
+from harness.records import Message
+from harness.suite.schema import LocalModel
+
+ASK = (Message(role="user", content="hello there"),)
+PROMPTS = ["a", "a longer question", "the longest question of them all, by far", "b", "mid size"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return load_tiny(tmp_path_factory.mktemp("model"))
+
+
+def ids_of(model: LoadedModel, texts: list[str]) -> list[list[int]]:
+    return [prompt_ids(model.tokenizer, (Message(role="user", content=text),)) for text in texts]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_batched_answers_equal_those_given_alone(batch_size: int, tiny: LoadedModel) -> None:
+    prompts = ids_of(tiny, PROMPTS)
+    found = generate_greedy(
+        tiny.model, tiny.tokenizer, prompts, max_new_tokens=12, batch_size=batch_size, meter=Meter()
+    )
+    answers = {answer.index: answer for answer in found}
+    assert set(answers) == set(range(len(PROMPTS)))
+    for index, prompt in enumerate(prompts):
+        alone = tiny.model.generate(
+            torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=1, pad_token_id=1
+        )[0, len(prompt) :].tolist()
+        ended = 1 in alone
+        assert list(answers[index].tokens) == (alone[: alone.index(1)] if ended else alone)
+        assert answers[index].ended == ended
+
+
+def test_tokens_are_counted_without_padding(tiny: LoadedModel) -> None:
+    meter, prompts = Meter(), ids_of(tiny, PROMPTS)
+    found = list(generate_greedy(tiny.model, tiny.tokenizer, prompts, max_new_tokens=3, batch_size=5, meter=meter))
+    assert meter.forwarded_tokens == sum(map(len, prompts))
+    assert meter.generated_tokens == sum(len(answer.tokens) + answer.ended for answer in found)
+
+
+def test_training_continues_exactly_where_answering_begins(tiny: LoadedModel) -> None:
+    prompt, answer = training_ids(tiny.tokenizer, ASK, "fine")
+    assert prompt == prompt_ids(tiny.tokenizer, ASK)
+    assert tiny.tokenizer.decode(answer) == "fine<|im_end|>"
+
+
+def test_a_template_that_puts_something_between_prompt_and_answer_is_refused(tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}{% if m['role'] == 'assistant' %} thinks{% endif %}\n"
+        "{{ m['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    model = load("odd", make_tiny_model(tmp_path / "odd", template=template))
+    with pytest.raises(InvalidInputError, match="training and answering would differ"):
+        training_ids(model.tokenizer, ASK, "fine")
+
+
+def test_the_system_message_replaces_the_rows_own() -> None:
+    own = (Message(role="system", content="old"), *ASK)
+    assert [m.content for m in with_system(own, "new")] == ["new", "hello there"]
+    assert with_system(own, None) == own
+
+
+def make_adapter(model_folder: Path, target: Path, *, seed: int) -> Path:
+    """An adapter with random weights in both factors, so that it changes the answers."""
+    torch.manual_seed(seed)
+    model = get_peft_model(
+        load("tiny", model_folder).model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear")
+    )
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(target)
+    return target
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    base = make_tiny_model(tmp_path / "model")
+    return {
+        "base": base,
+        "one": make_adapter(base, tmp_path / "one", seed=1),
+        "two": make_adapter(base, tmp_path / "two", seed=2),
+    }
+
+
+def test_adapters_are_switched_and_the_base_stays_what_it_was(folders: dict[str, Path]) -> None:
+    session = ModelSession(load("tiny", folders["base"]), Meter())
+    prompts = [session.prompt_ids(ASK)]
+    before = session.next_token_logits(prompts, adapter=None)
+    session.attach("one", folders["one"])
+    session.attach("two", folders["two"])
+    one, two = (session.next_token_logits(prompts, adapter=name) for name in ("one", "two"))
+    assert not torch.allclose(one, before) and not torch.allclose(two, before) and not torch.allclose(one, two)
+    assert torch.equal(session.next_token_logits(prompts, adapter="one"), one)
+    assert torch.equal(session.next_token_logits(prompts, adapter=None), before)
+    assert session.meter.model_loads == 0  # the session never loads a base model
+    pristine = load_file(folders["base"] / "model.safetensors")
+    for name, tensor in session.base.model.state_dict().items():
+        plain = name.replace(".base_layer", "")
+        if plain in pristine:
+            assert torch.equal(tensor, pristine[plain])
+
+
+def damage_missing(tensors: dict[str, torch.Tensor]) -> None:
+    tensors.pop(sorted(tensors)[0])
+
+
+def damage_extra(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["base_model.model.model.embed_tokens.weight"] = torch.zeros(258, 32)
+
+
+def damage_nan(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[sorted(tensors)[0]].view(-1)[0] = float("nan")
+
+
+def damage_shape(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[sorted(tensors)[0]] = torch.zeros(5, 5)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_missing, "1 tensors are missing"),
+        (damage_extra, "not part of this adapter"),
+        (damage_nan, "not finite"),
+        (damage_shape, "of another shape"),
+    ],
+)
+def test_a_damaged_adapter_is_refused(damage: object, message: str, folders: dict[str, Path]) -> None:
+    weights = folders["one"] / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    damage(tensors)  # type: ignore[operator]
+    save_file(tensors, weights)
+    session = ModelSession(load("tiny", folders["base"]), Meter())
+    embedding = session.base.model.get_input_embeddings().weight.clone()
+    with pytest.raises(InvalidInputError, match=message):
+        session.attach("one", folders["one"])
+    assert torch.equal(session.base.model.get_input_embeddings().weight, embedding)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    session = ModelSession(load_tiny(tmp_path / "model"), Meter())
+    with pytest.raises(InvalidInputError, match="adapter_model.safetensors is missing"):
+        session.attach("one", tmp_path)
+
+
+def test_models_that_cannot_be_found_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="not in the catalogue"):
+        locate("gpt-9", suite_folder=tmp_path, cache=tmp_path)
+    with pytest.raises(InvalidInputError, match="not a model folder"):
+        locate(LocalModel(path="nowhere"), suite_folder=tmp_path, cache=tmp_path)

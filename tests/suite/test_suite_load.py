@@ -1,0 +1,148 @@
+"""A suite file is read whole: every problem with its place, nothing guessed, nothing vacuous let through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InvalidInputError
+from harness.suite.load import load_suite
+from harness.suite.schema import BetterThan, Suite, ValidOutput
+
+GOOD = """\
+suite: small
+seed: 1
+model: smollm2-135m-instruct
+data: {train: rows.jsonl, test: rows.jsonl, schema: rows.jsonl, probe: rows.jsonl}
+train: {learning_rate: 1e-4, epochs: 2}
+systems:
+  candidate: {kind: adapter, role: candidate}
+  bare: {kind: prompt, role: baseline}
+checks:
+  - {kind: better_than}
+  - {kind: valid_output}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "rows.jsonl").write_text("{}\n")
+    (folder / "suite.yaml").write_text(text)
+    return folder / "suite.yaml"
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(InvalidInputError) as caught:
+        load_suite(write(folder, text))
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+def test_defaults_are_the_products_own_when_nothing_is_said(tmp_path: Path) -> None:
+    suite: Suite = load_suite(write(tmp_path, GOOD)).suite
+    assert suite.train is not None
+    assert (suite.train.rank, suite.train.alpha, suite.train.dropout) == (16, 32.0, 0.05)
+    assert suite.train.learning_rate == 1e-4
+    assert (suite.data.validation, suite.statistics.alpha) == (0.10, 0.05)
+    assert [type(check) for check in suite.checks] == [BetterThan, ValidOutput]
+    assert suite.checks[1].bar == 0.995  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("text", "value"), [("99.5%", 0.995), ("0.995", 0.995), ("95 %", 0.95)])
+def test_a_share_may_be_written_as_percent(text: str, value: float, tmp_path: Path) -> None:
+    suite = load_suite(write(tmp_path, GOOD.replace("valid_output}", f"valid_output, bar: {text}}}"))).suite
+    assert suite.checks[1].bar == value  # type: ignore[union-attr]
+
+
+BAD = [
+    ("seed: 1", "seed: one", "suite.yaml:2:7 seed: must be a valid integer, not 'one'"),
+    ("seed: 1", "seed: true", "suite.yaml:2:7 seed: must be a valid integer, not True"),
+    ("seed: 1\n", "", "suite.yaml:1:1 seed: is required"),
+    ("epochs: 2", "epohcs: 2", "suite.yaml:5:30 train.epohcs: unknown key; did you mean 'epochs'?"),
+    ("epochs: 2", "epochs: 2, epochs: 3", "suite.yaml:5:41 train.epochs: duplicate key; first given on line 5"),
+    ("1e-4", "no", "suite.yaml:5:24 train.learning_rate: must be a valid number, not 'no'"),
+    ("1e-4", ".nan", "suite.yaml:5:24 train.learning_rate: .nan is not a finite number"),
+    ("1e-4", "0", "suite.yaml:5:24 train.learning_rate: must be greater than 0, not 0"),
+    (
+        "kind: prompt",
+        "kind: promt",
+        "suite.yaml:8:9 systems.bare: `kind` must be one of 'prompt', 'few_shot', 'adapter'",
+    ),
+    ("kind: prompt, ", "", "suite.yaml:8:9 systems.bare: needs a `kind`, one of prompt, few_shot, adapter"),
+    ("kind: valid_output", "kind: valid_output, bar: 1", "suite.yaml:11:31 checks.1.bar: must be less than 1, not 1"),
+    ("suite: small", "suite: ../up", "suite.yaml:1:8 suite: string should match pattern"),
+    (
+        "suite: small",
+        "suite: &a small",
+        "suite.yaml:1:8 suite: anchors and aliases are not allowed; write the value out",
+    ),
+    ("suite: small", "suite: !x small", "suite.yaml:1:8 suite: tags (!x) are not allowed"),
+    ("seed: 1", "<<: {seed: 1}", "suite.yaml:2:1 merge keys are not allowed"),
+    ("model: smoll", "model: [smoll", "suite.yaml:4:"),
+    ("rows.jsonl, test", "none.jsonl, test", "suite.yaml:4:15 data.train: no such file: none.jsonl"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), BAD, ids=[row[1] or "missing" for row in BAD])
+def test_a_problem_is_named_with_its_place(old: str, new: str, expected: str, tmp_path: Path) -> None:
+    assert old in GOOD
+    found = problems(tmp_path, GOOD.replace(old, new, 1))
+    assert any(line.startswith(expected) for line in found), found
+
+
+VACUOUS = [
+    ("role: candidate", "role: baseline, from: promoted", "exactly one system must have `role: candidate`; found none"),
+    (
+        "bare: {kind: prompt, role: baseline}",
+        "bare: {kind: few_shot, role: baseline}",
+        "a baseline of `kind: prompt` is required",
+    ),
+    ("checks:\n  - {kind: better_than}\n  - {kind: valid_output}", "checks: []", "no checks"),
+    (
+        "{kind: better_than}",
+        "{kind: better_than, blocking: false}",
+        "no blocking `better_than` check against the bare prompt",
+    ),
+    ("{kind: better_than}", "{kind: better_than, baselines: []}", "an empty list compares with nothing"),
+    ("{kind: better_than}", "{kind: better_than, baselines: [nobody]}", "'nobody' is not a baseline of this suite"),
+    ("{kind: valid_output}", "{kind: benchmark_drop, benchmark: mmlu}", "'mmlu' is not a benchmark of this suite"),
+    (", schema: rows.jsonl", "", "`valid_output` needs `data.schema`"),
+    (", probe: rows.jsonl", "", "`valid_output` on probe needs `data.probe`"),
+    ("train: {learning_rate: 1e-4, epochs: 2}\n", "", "the candidate needs a `train` section"),
+    ("train: rows.jsonl, test", "test", "`train` rows are required"),
+    ("  bare:", "  old: {kind: adapter, role: baseline}\n  bare:", "a baseline adapter needs `from: promoted`"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), VACUOUS, ids=[row[2] for row in VACUOUS])
+def test_a_gate_that_could_pass_without_evidence_is_refused(old: str, new: str, expected: str, tmp_path: Path) -> None:
+    assert old in GOOD
+    found = problems(tmp_path, GOOD.replace(old, new, 1))
+    assert any(expected in line for line in found), found
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("seed: 1", "seed: x").replace("epochs: 2", "epoch: 2").replace("kind: valid_output", "kind: vald")
+    )
+    found = problems(tmp_path, text)
+    assert [line.split(" ")[0] for line in found] == ["suite.yaml:2:7", "suite.yaml:5:30", "suite.yaml:11:5"]
+
+
+def test_an_override_changes_the_value_and_the_digest(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    plain, changed = load_suite(path), load_suite(path, {"train.epochs": "5"})
+    assert changed.suite.train is not None and changed.suite.train.epochs == 5
+    assert plain.digest != changed.digest
+    assert changed.overrides == {"train.epochs": "5"}
+
+
+def test_an_override_is_checked_like_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="unknown key; did you mean 'epochs'"):
+        load_suite(write(tmp_path, GOOD), {"train.epoch": "5"})
+    with pytest.raises(InvalidInputError, match="there is no such place"):
+        load_suite(write(tmp_path, GOOD), {"checks.7.bar": "5"})
+
+
+def test_a_missing_suite_names_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="harness init"):
+        load_suite(tmp_path)

@@ -1,0 +1,59 @@
+"""The README cannot go stale: commands, packages and the test command are checked against the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import click
+
+from harness.cli import main
+from harness.errors import ExitCode
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_command_has_its_row_with_the_first_line_of_its_help() -> None:
+    rows = dict(re.findall(r"^\| `harness ([\w-]+)` \| (.+) \|$", README, re.MULTILINE))
+    context = click.Context(main)
+    found = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    assert rows == {name: (command.help or "").splitlines()[0] for name, command in found.items() if command}
+
+
+def test_every_package_has_its_row() -> None:
+    rows = set(re.findall(r"^\| `harness/(\w+)` \|", README, re.MULTILINE))
+    assert rows == {path.name for path in (ROOT / "harness").iterdir() if path.is_dir() and path.name != "__pycache__"}
+
+
+def test_every_exit_code_is_explained() -> None:
+    rows = {int(code) for code in re.findall(r"^\| (\d+) \| ", README, re.MULTILINE)}
+    assert rows == {int(code) for code in ExitCode}
+
+
+def test_ci_runs_the_very_test_command_of_the_readme() -> None:
+    (command,) = re.findall(r"runs the tests:\n\n```bash\n(.+)\n```", README)
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == command
+
+
+def test_every_suite_is_listed() -> None:
+    listed = set(re.findall(r"^\| `([\w-]+)` \|", (ROOT / "suites" / "README.md").read_text(), re.MULTILINE))
+    assert listed == {path.name for path in (ROOT / "suites").iterdir() if path.is_dir()}
+
+
+def test_modules_and_functions_keep_to_their_budgets() -> None:
+    over = []
+    for file in sorted((ROOT / "harness").rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        if not ast.get_docstring(tree):
+            over.append(f"{file}: no module docstring")
+        if text.count("\n") > 400:
+            over.append(f"{file}: over 400 lines")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > (120 if file.parent.name == "train" else 60):
+                    over.append(f"{file}:{node.lineno} {node.name}: {lines} lines")
+    assert over == []
