@@ -39,7 +39,7 @@ def check_rows(checks: Sequence[CheckResult]) -> tuple[CheckRow, ...]:
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, ...]:
-    """Return every comparison with its bar around the line of no difference.
+    """Return every comparison with its bar around the line of no difference, those over all rows first.
 
     Raises:
         ValueError: a comparison carries a number that is not finite.
@@ -51,7 +51,8 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, .
         )
         for scorer in {item.scorer for item in comparisons}
     }
-    return tuple(_comparison_row(item, axes[item.scorer]) for item in comparisons)
+    ordered = sorted(comparisons, key=lambda item: item.tag is not None)
+    return tuple(_comparison_row(item, axes[item.scorer]) for item in ordered)
 
 
 def shared_axis(checks: Iterable[CheckResult]) -> tuple[float, float]:
