@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -57,8 +58,18 @@ class _Stages:
         self.seconds[name] = round(self.seconds.get(name, 0.0) + monotonic_seconds() - started, 3)
 
 
-def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, command: str) -> Path:
+@dataclass(frozen=True, slots=True)
+class AlreadyPromoted:
+    """The candidate is, byte for byte, the promoted adapter, judged by the same suite on the same data."""
+
+    name: str
+
+
+def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, command: str) -> Path | AlreadyPromoted:
     """Run the suite and return the folder with its evidence.
+
+    A candidate that is the promoted adapter is never compared with itself: nothing is run when suite and data are
+    the same too, else it is judged against the other arms, and the report says so.
 
     Raises:
         InvalidInputError: input that only the model can show to be wrong (truncated rows, a foreign adapter).
@@ -71,8 +82,8 @@ def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, 
     from harness.engine.session import ModelSession
 
     suite, stages, started = inputs.loaded.suite, _Stages(), clock()
-    folder = reports / suite.suite / _run_id(started, inputs)
-    begin_run(folder, {"suite": inputs.loaded.digest, **inputs.datasets.digests})
+    wanted = reports / suite.suite / _run_id(started, inputs)
+    folder = begin_run(wanted, {"suite": inputs.loaded.digest, **inputs.datasets.digests})
     progress.say(f"run {folder}")
     threads, meter = fix_threads(), Meter()
     with stages.timed("load"):
@@ -82,8 +93,13 @@ def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, 
         meter.model_loads += 1
     with stages.timed("train"):
         history = _make_candidate(inputs, base, folder / ADAPTER, meter, progress)
-    session = ModelSession(base, meter)
-    run = _Run(inputs, session, folder, base_digest)
+    if _is_promoted(inputs, folder / ADAPTER):
+        assert inputs.promoted is not None
+        if _on_the_same_ground(inputs):
+            shutil.rmtree(folder)  # nothing was found out that is not in the registry
+            return AlreadyPromoted(inputs.promoted.record.name)
+        inputs = _without_promoted(inputs)
+    run = _Run(inputs, ModelSession(base, meter), folder, base_digest)
     with stages.timed("answer"):
         predictions = run.answer(progress)
         liveness = run.liveness(predictions)
@@ -311,8 +327,29 @@ def _make_candidate(inputs: Inputs, base: Any, target: Path, meter: Any, progres
     return train_lora(base, rows, suite.train, seed=suite.seed, target=target, meter=meter, progress=progress)
 
 
+def _is_promoted(inputs: Inputs, adapter: Path) -> bool:
+    promoted = inputs.promoted
+    return promoted is not None and digest_files(adapter) == dict(promoted.record.adapter_files)
+
+
+def _on_the_same_ground(inputs: Inputs) -> bool:
+    assert inputs.promoted is not None
+    now = {"suite": inputs.loaded.digest, **inputs.datasets.digests}
+    return all(inputs.promoted.record.digests.get(name) == digest for name, digest in now.items())
+
+
+def _without_promoted(inputs: Inputs) -> Inputs:
+    names = [
+        name
+        for name, spec in inputs.loaded.suite.systems.items()
+        if isinstance(spec, AdapterSystem) and spec.source == "promoted"
+    ]
+    why = "it is the candidate itself, which is not compared with itself"
+    return replace(inputs, absent={**inputs.absent, **dict.fromkeys(names, why)})
+
+
 def _run_id(started: datetime, inputs: Inputs) -> str:
-    """Time and a few digits of the inputs' digests, so that two runs in one second differ when their inputs do."""
+    """Time and a few digits of the inputs' digests."""
     stamp = started.strftime("%Y%m%d-%H%M%S")
     return f"{stamp}-{digest_tree({'suite': inputs.loaded.digest, **inputs.datasets.digests})[:6]}"
 

@@ -56,7 +56,7 @@ def promote_run(run: Path, *, name: str | None, note: str, registry: Path | None
         note=note,
     )
     place = registry or project_folders(run).baselines
-    return write_baseline(place, record, _outcomes(stored, suite.candidate), run / ADAPTER)
+    return write_baseline(place, record, _outcomes(stored, suite.candidate), run)
 
 
 def _outcomes(stored: StoredRun, candidate: str) -> list[dict[str, Any]]:

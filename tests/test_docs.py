@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import ExitCode
 
 ROOT = Path(__file__).parent.parent

@@ -15,6 +15,7 @@ from harness.store.facts import from_plain, read_json, to_plain
 RECORD = "record.json"
 OUTCOMES = "outcomes.jsonl"
 ADAPTER = "adapter"
+VERDICT = "verdict.json"
 POINTER = "promoted.json"
 LARGEST_COMMITTED_ADAPTER = 5_000_000  # bytes; a larger one stays where it is and is named by digest
 RECORD_VERSION = 1
@@ -47,10 +48,8 @@ class PromotedBaseline:
     adapter: Path
 
 
-def write_baseline(
-    registry: Path, record: BaselineRecord, outcomes: Sequence[Mapping[str, Any]], adapter: Path
-) -> Path:
-    """Add a baseline to the registry and put it in force; returns its folder.
+def write_baseline(registry: Path, record: BaselineRecord, outcomes: Sequence[Mapping[str, Any]], run: Path) -> Path:
+    """Add the adapter of `run` to the registry, its verdict beside it, and put it in force; returns its folder.
 
     Raises:
         InvalidInputError: the name is taken by another record.
@@ -60,7 +59,8 @@ def write_baseline(
         raise InvalidInputError(f"{folder} exists already; choose another --name")
     with new_folder(folder) as building:
         if record.adapter_location is None:
-            shutil.copytree(adapter, building / ADAPTER)
+            shutil.copytree(run / ADAPTER, building / ADAPTER)
+        shutil.copyfile(run / VERDICT, building / VERDICT)
         write_json_lines(building / OUTCOMES, [dict(row) for row in outcomes])
         write_json(building / RECORD, to_plain(record))
     write_json(registry / record.suite / POINTER, {"name": record.name})

@@ -7,9 +7,11 @@ time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, juni
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +57,18 @@ class StoredRun:
     liveness: Liveness | None
 
 
-def begin_run(folder: Path, inputs: Mapping[str, str]) -> None:
-    """Claim an empty run folder and say that a run has started, before anything else is written.
+def begin_run(wanted: Path, inputs: Mapping[str, str]) -> Path:
+    """Claim a new run folder and say in it that a run has started, before anything else is written.
 
-    Raises:
-        BrokenRunError: the folder exists already.
+    When the name is taken, by a run that started in the same second, a number is added to it.
     """
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise BrokenRunError(f"{folder} exists already; another run is writing there") from None
-    write_json(folder / STATUS, {"status": "started", "inputs": dict(inputs)})
+    for number in count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            write_json(folder / STATUS, {"status": "started", "inputs": dict(inputs)})
+            return folder
+    raise AssertionError("unreachable: the numbers do not end")
 
 
 def write_evidence(

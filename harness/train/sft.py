@@ -86,6 +86,7 @@ def train_lora(
     base.model.config.use_cache = False
     model = get_peft_model(base.model, adapter_config(train))
     trainable, total = model.get_nb_trainable_parameters()
+    progress.say(f"training {trainable:,} of {total:,} weights ({trainable / total:.2%})")
     steps = math.ceil(len(task + general) / (train.batch_size * train.gradient_accumulation))
     watch = _ValidationWatch(model, validation, train, steps_per_epoch=steps, meter=meter, progress=progress)
     with tempfile.TemporaryDirectory() as scratch:

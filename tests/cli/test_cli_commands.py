@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tiny_model import write_tiny_suite
 
-from harness.cli import main
+from harness.cli.main import main
 
 
 def harness(*arguments: str | Path) -> Result:
@@ -159,3 +159,77 @@ def test_an_empty_test_set_is_refused_before_a_model_is_loaded(tmp_path: Path) -
     assert result.exit_code == 2
     assert "0 test rows" in result.output
     assert not (tmp_path / "reports").exists()
+
+
+def promote_by_hand(project: Path, run: Path, **changes: object) -> None:
+    """Put a run's adapter into the registry without a verdict, as a test needs one that never shipped."""
+    from harness.store.baselines import BaselineRecord, write_baseline
+
+    manifest = json.loads((run / "manifest.json").read_text())
+    files = {
+        name.removeprefix("adapter/"): digest
+        for name, digest in manifest["evidence"].items()
+        if name.startswith("adapter/")
+    }
+    facts: dict[str, object] = {
+        "format_version": 1,
+        "suite": "tiny",
+        "name": "first",
+        "run_id": manifest["run_id"],
+        "promoted": "2026-01-01T00:00:00+00:00",
+        "decision": "ship",
+        "sentence": "",
+        "system": manifest["candidate_system"],
+        "digests": manifest["digests"],
+        "adapter_files": files,
+        "adapter_location": None,
+    }
+    write_baseline(project / "baselines", BaselineRecord(**{**facts, **changes}), [], run)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def promoted(tmp_path: Path) -> tuple[Path, Path]:
+    """A project of its own whose one run is promoted; returns the suite and that run's adapter."""
+    suite = write_tiny_suite(tmp_path / "suites" / "tiny")
+    (tmp_path / "baselines").mkdir()
+    harness("run", suite)
+    run = sorted((tmp_path / "reports" / "tiny").iterdir())[0]
+    promote_by_hand(tmp_path, run)
+    return suite, run / "adapter"
+
+
+def test_the_promoted_adapter_takes_part_as_previous(promoted: tuple[Path, Path]) -> None:
+    suite, _ = promoted
+    found = json.loads(harness("run", suite, "--set", "seed=2", "--json").output.splitlines()[-1])
+    manifest = json.loads((Path(found["run"]) / "manifest.json").read_text())
+    assert manifest["absent_systems"] == {}
+    assert "previous/test" in manifest["planned"]
+    assert manifest["counters"]["model_loads"] == 1
+    assert any(check["name"].endswith("/previous") for check in found["checks"])
+
+
+def test_the_promoted_adapter_itself_is_already_promoted(promoted: tuple[Path, Path]) -> None:
+    suite, adapter = promoted
+    before = len(list((suite.parents[1] / "reports" / "tiny").iterdir()))
+    result = harness("run", suite, "--adapter", adapter)
+    assert result.exit_code == 0, result.output
+    assert "already promoted as first" in result.output
+    assert len(list((suite.parents[1] / "reports" / "tiny").iterdir())) == before
+
+
+def test_the_promoted_adapter_is_not_its_own_baseline_when_the_data_changed(promoted: tuple[Path, Path]) -> None:
+    suite, adapter = promoted
+    rows = (suite / "test.jsonl").read_text()
+    (suite / "test.jsonl").write_text(rows + json.dumps({"prompt": "one more item", "completion": "red"}) + "\n")
+    result = harness("run", suite, "--adapter", adapter, "--json")
+    assert result.exit_code in {3, 4}, result.output
+    manifest = json.loads((Path(json.loads(result.output.splitlines()[-1])["run"]) / "manifest.json").read_text())
+    assert manifest["absent_systems"] == {"previous": "it is the candidate itself, which is not compared with itself"}
+
+
+def test_a_promoted_adapter_that_is_not_to_be_had_is_refused(promoted: tuple[Path, Path], tmp_path: Path) -> None:
+    suite, adapter = promoted
+    promote_by_hand(tmp_path, adapter.parent, name="large", adapter_location=str(tmp_path / "gone"))
+    result = harness("run", suite)
+    assert result.exit_code == 2
+    assert "which is not there" in result.output

@@ -14,7 +14,7 @@ SUITE = Path(__file__).parents[2] / "suites" / "ticket-triage"
 
 SCRIPT = """
 import sys
-from harness.cli import main
+from harness.cli.main import main
 try:
     main(sys.argv[1:], standalone_mode=True)
 except SystemExit:

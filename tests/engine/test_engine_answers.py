@@ -159,7 +159,7 @@ def test_a_damaged_adapter_is_refused(damage: object, message: str, folders: dic
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     session = ModelSession(load_tiny(tmp_path / "model"), Meter())
-    with pytest.raises(InvalidInputError, match="adapter_model.safetensors is missing"):
+    with pytest.raises(InvalidInputError, match=r"adapter_model\.safetensors is missing"):
         session.attach("one", tmp_path)
 
 

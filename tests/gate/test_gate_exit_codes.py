@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from evidence_factory import SUITE, Fixture, history_of
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.records import Liveness, Prediction
 from harness.strict_json import parse
 

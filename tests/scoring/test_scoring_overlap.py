@@ -87,9 +87,7 @@ def test_rouge_l_is_one_when_answer_and_target_are_the_same(text: str) -> None:
         ("два слова", "два других слова", 0.8),
     ],
 )
-def test_rouge_l_follows_the_longest_common_subsequence_when_words_differ(
-    text: str, target: str, value: float
-) -> None:
+def test_rouge_l_follows_the_longest_common_subsequence_when_words_differ(text: str, target: str, value: float) -> None:
     result = rouge_l(text, target)
     assert isinstance(result, Score)
     assert result.value == pytest.approx(value, abs=1e-12)
@@ -111,9 +109,7 @@ def test_rouge_l_is_unscored_when_the_target_has_no_words(target: str) -> None:
 def test_sentence_scores_are_those_of_sacrebleu_when_taken_one_by_one(text: str, target: str) -> None:
     expected = BLEU(effective_order=True).sentence_score(text, [target]).score / 100
     assert bleu(text, target).value == pytest.approx(expected, abs=1e-12)
-    assert chrf(text, target).value == pytest.approx(
-        CHRF().sentence_score(text, [target]).score / 100, abs=1e-12
-    )
+    assert chrf(text, target).value == pytest.approx(CHRF().sentence_score(text, [target]).score / 100, abs=1e-12)
 
 
 @given(_words.filter(bool))
@@ -142,9 +138,7 @@ def test_corpus_score_is_that_of_the_resample_when_statistics_are_resampled(scor
 
 
 @given(st.sampled_from(["bleu", "chrf"]), st.lists(st.tuples(_words, _words), min_size=1, max_size=6))
-def test_corpus_score_is_that_of_sacrebleu_when_the_corpus_is_any(
-    scorer: str, pairs: list[tuple[str, str]]
-) -> None:
+def test_corpus_score_is_that_of_sacrebleu_when_the_corpus_is_any(scorer: str, pairs: list[tuple[str, str]]) -> None:
     texts, targets = [text for text, _ in pairs], [target for _, target in pairs]
     statistics, compute = corpus_statistics(scorer, texts, targets)
     expected = SACREBLEU[scorer].corpus_score(texts, [targets]).score / 100
@@ -191,9 +185,7 @@ def test_bleu_gives_the_published_values_when_the_settings_are_ours(reference_va
     cases = [c for c in reference_values["bleu_sentence"] if ours.items() <= c.items()]
     assert cases
     for case in cases:
-        assert bleu(case["hyp"], case["ref"]).value == pytest.approx(
-            case["score"] / 100, abs=case["tol"] / 100
-        )
+        assert bleu(case["hyp"], case["ref"]).value == pytest.approx(case["score"] / 100, abs=case["tol"] / 100)
 
 
 def test_chrf_gives_the_published_values_when_no_setting_matters(reference_values: Any) -> None:

@@ -221,11 +221,7 @@ def test_parse_gives_the_value_back_when_it_was_written_canonically(value: Any) 
 
 
 def test_canonical_is_one_text_when_the_order_of_keys_differs() -> None:
-    assert (
-        canonical({"b": [1, 2.5], "a": "é"})
-        == canonical({"a": "é", "b": [1, 2.5]})
-        == '{"a":"é","b":[1,2.5]}'
-    )
+    assert canonical({"b": [1, 2.5], "a": "é"}) == canonical({"a": "é", "b": [1, 2.5]}) == '{"a":"é","b":[1,2.5]}'
 
 
 @pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": -math.inf}])

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from evidence_factory import Fixture
 
-from harness.cli import main
+from harness.cli.main import main
 from harness.errors import EvidenceRefusedError
 from harness.judge import judge_run
 from harness.trust.verdicts import seal, verify_adapter

@@ -1,0 +1,86 @@
+"""Commands that make evidence and judge it: run, train, gate, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.output import command_line, finish, json_option, load, print_json, say_notes, suite_options
+
+
+@click.command()
+@suite_options
+@click.option("--adapter", type=click.Path(path_type=Path), help="Judge this adapter instead of training one.")
+@json_option
+def run(suite: Path, settings: tuple[str, ...], adapter: Path | None, as_json: bool) -> None:
+    """Train the candidate, compare it with every arm, and decide."""
+    from harness.clock import utc_now
+    from harness.judge import judge_run
+    from harness.prepare import read_inputs
+    from harness.produce import AlreadyPromoted, produce
+    from harness.progress import PrintedProgress
+    from harness.store.project import project_folders
+
+    loaded = load(suite, settings)
+    folders = project_folders(loaded.folder)
+    inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
+    say_notes(inputs.warnings, inputs.absent)
+    made = produce(inputs, reports=folders.reports, clock=utc_now, progress=PrintedProgress(), command=command_line())
+    if isinstance(made, AlreadyPromoted):
+        if as_json:
+            print_json({"already_promoted": made.name})
+        else:
+            click.echo(f"already promoted as {made.name}: same adapter, same suite, same data")
+        return
+    finish(judge_run(made, utc_now), as_json=as_json)
+
+
+@click.command()
+@suite_options
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the adapter; must not exist.")
+@json_option
+def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Train the candidate only; the suite must still be one that could judge it."""
+    from harness.prepare import read_inputs
+    from harness.produce import train_only
+    from harness.progress import PrintedProgress
+    from harness.store.project import project_folders
+
+    loaded = load(suite, settings)
+    inputs = read_inputs(loaded, registry=project_folders(loaded.folder).baselines)
+    say_notes(inputs.warnings, {})
+    history = train_only(inputs, out, PrintedProgress())
+    summary = {"adapter": str(out), "best_step": history.best_step, "stop_reason": history.stop_reason}
+    if as_json:
+        print_json(summary)
+        return
+    click.echo(f"{out}: step {history.best_step} of {history.last_step} is the candidate; {history.stop_reason}")
+    click.echo(f"judge it with: harness run {suite} --adapter {out}")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@json_option
+def gate(run: Path, as_json: bool) -> None:
+    """Judge a stored run again, without loading a model."""
+    from harness.clock import utc_now
+    from harness.judge import judge_run
+
+    finish(judge_run(run, utc_now), as_json=as_json)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@json_option
+def report(run: Path, as_json: bool) -> None:
+    """Write the reports of a stored run again; exit 0 whatever the verdict."""
+    from harness.clock import utc_now
+    from harness.judge import judge_run
+
+    judgement = judge_run(run, utc_now)
+    page = judgement.folder / "report.html"
+    if as_json:
+        print_json({"report": str(page), "decision": judgement.record.verdict.decision})
+    else:
+        click.echo(page)

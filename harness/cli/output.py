@@ -1,0 +1,95 @@
+"""What the commands share: options, reading a suite, and printing one result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from harness.judge import Judgement
+    from harness.suite.load import LoadedSuite
+
+JSON_VERSION = 1
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")(command)
+
+
+def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the suite argument and --set."""
+    for decorate in (
+        click.option(
+            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key; recorded in the report."
+        ),
+        click.argument("suite", type=click.Path(path_type=Path)),
+    ):
+        command = decorate(command)
+    return command
+
+
+def load(suite: Path, settings: Sequence[str]) -> LoadedSuite:
+    """Read a suite with its --set overrides; InvalidInputError for a setting that is not KEY=VALUE."""
+    from harness.suite.load import load_suite
+
+    overrides = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise InvalidInputError(f"--set {setting}: write KEY=VALUE, such as --set train.epochs=2")
+        overrides[key] = value
+    return load_suite(suite, overrides)
+
+
+def finish(judgement: Judgement, *, as_json: bool) -> None:
+    """Print one summary of a judged run and leave with its exit code."""
+    verdict, counters = judgement.record.verdict, judgement.record.manifest.counters
+    if as_json:
+        print_json(
+            {
+                "decision": verdict.decision,
+                "exit_code": int(judgement.exit_code),
+                "sentence": verdict.sentence,
+                "run": str(judgement.folder),
+                "report": str(judgement.folder / "report.html"),
+                "checks": [{"name": c.name, "status": c.status, "reason": c.reason} for c in verdict.checks],
+            }
+        )
+    else:
+        from rich.console import Console
+
+        from harness.report.terminal import print_summary
+
+        print_summary(judgement.page, Console())
+        click.echo(
+            f"cost: {counters.trained_tokens:,} trained, {counters.generated_tokens:,} generated, "
+            f"{counters.forwarded_tokens:,} forwarded tokens; {counters.model_loads} model load"
+        )
+        click.echo(f"report: {judgement.folder / 'report.html'}")
+    sys.exit(int(judgement.exit_code))
+
+
+def say_notes(warnings: Sequence[str], absent: Mapping[str, str]) -> None:
+    """Tell warnings and absent arms on standard error."""
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for name, why in absent.items():
+        click.echo(f"note: {name} is absent: {why}", err=True)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print the one object of --json, with the version of its form."""
+    click.echo(json.dumps({"json_version": JSON_VERSION, **value}, ensure_ascii=False, allow_nan=False))
+
+
+def command_line() -> str:
+    """The command as typed, with the program by its name, not by where it is installed."""
+    return " ".join(["harness", *sys.argv[1:]])
