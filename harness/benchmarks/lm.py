@@ -43,6 +43,10 @@ class SessionLM(TemplateLM):
             special = False
         return list(self.tokenizer.encode(string, add_special_tokens=special))
 
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """Log-probability of each continuation and whether it is the greedy one, without a progress bar."""
+        return super().loglikelihood(requests, disable_tqdm=True)
+
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[tuple[str, str], list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:

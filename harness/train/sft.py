@@ -187,9 +187,9 @@ class _ValidationWatch(TrainerCallback):
             decision = decide_stop(self._losses, patience=stopping.patience, min_delta=stopping.min_delta)
         self.best_step = self._measured[decision.best]
         if self.best_step == step:
-            self._best = {
-                name: tensor.detach().clone() for name, tensor in get_peft_model_state_dict(self._model).items()
-            }
+            # Without "auto" for the embeddings, PEFT does not ask the hub whether they were resized.
+            state = get_peft_model_state_dict(self._model, save_embedding_layers=False)
+            self._best = {name: tensor.detach().clone() for name, tensor in state.items()}
         self.diverged = self.diverged or not math.isfinite(loss)
         if decision.stop:
             self.reason = f"step {step}: {decision.reason}"
@@ -215,7 +215,7 @@ class _ValidationWatch(TrainerCallback):
 
 
 def _save(model: Any, target: Path, base_name: str) -> None:
-    model.save_pretrained(target, safe_serialization=True)
+    model.save_pretrained(target, safe_serialization=True, save_embedding_layers=False)
     (target / "README.md").unlink(missing_ok=True)
     # Where the base lies on this machine is no part of the adapter's identity.
     config = json.loads((target / ADAPTER_FILES[0]).read_text(encoding="utf-8"))
