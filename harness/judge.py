@@ -13,9 +13,9 @@ from harness import __version__
 from harness.clock import Clock
 from harness.errors import EvidenceRefusedError, ExitCode
 from harness.files import write_json, write_json_lines, write_text
-from harness.gate.checks import refuse_unknown_scorers
 from harness.gate.comparing import compare_systems
 from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_scores
+from harness.gate.requirements import refuse_incomplete_plan, refuse_unknown_scorers
 from harness.gate.verdict import EXIT_CODES, decide
 from harness.records import (
     FORMAT_VERSION,
@@ -83,6 +83,7 @@ def build_record(run: StoredRun, loaded: LoadedSuite, judged: datetime) -> RunRe
     """Score, compare and decide; pure but for the clock that was read."""
     suite = loaded.suite
     refuse_unknown_scorers(suite)
+    refuse_incomplete_plan(suite, run.manifest.planned, run.manifest.absent_systems)
     validator = SchemaValidator(run.schema) if run.schema is not None else None
     answers = index_answers(run.predictions, run.examples, run.manifest.planned)
     scores = tuple(_score(suite, run, answers, validator))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.data.splits import Datasets, load_datasets
 from harness.errors import InvalidInputError
-from harness.gate.checks import refuse_unknown_scorers
+from harness.gate.requirements import refuse_unknown_scorers
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from harness.errors import InvalidInputError
 from harness.gate.comparing import compare_systems
 from harness.gate.evidence import Evidence
 from harness.records import (
@@ -18,7 +17,6 @@ from harness.records import (
     Status,
     TrainingHistory,
 )
-from harness.scoring.apply import SCORERS
 from harness.stats.noninferiority import above_chance, absolute_noninferiority, relative_noninferiority
 from harness.stats.power import examples_needed
 from harness.stats.proportion import cases_needed, proportion_estimate
@@ -29,24 +27,10 @@ from harness.suite.schema import (
     CheckSpec,
     HealthyTraining,
     Statistics,
-    Suite,
     ValidOutput,
 )
 
 LIVE_LOGIT_DIFFERENCE = 1e-5  # below this, two float32 forward passes of one model may differ by rounding
-
-
-def refuse_unknown_scorers(suite: Suite) -> None:
-    """Every scorer that the suite names must exist and be able to do what is asked; else InvalidInputError."""
-    named = [(f"checks.{i}", check.scorer) for i, check in enumerate(suite.checks) if isinstance(check, BetterThan)]
-    for place, scorer in [*named, *((f"scorers.{i}", name) for i, name in enumerate(suite.scorers))]:
-        if scorer not in SCORERS:
-            raise InvalidInputError(f"{place}: there is no scorer '{scorer}'; known: {', '.join(SCORERS)}")
-        if SCORERS[scorer].needs_schema and suite.data.schema_file is None:
-            raise InvalidInputError(f"{place}: the scorer '{scorer}' needs `data.schema`")
-    for index, check in enumerate(suite.checks):
-        if isinstance(check, BetterThan) and check.min_gain > 0 and SCORERS[check.scorer].corpus:
-            raise InvalidInputError(f"checks.{index}.min_gain: {check.scorer} is a corpus metric; only 0 can be tested")
 
 
 def run_check(check: CheckSpec, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:

@@ -19,9 +19,8 @@ EXIT_CODES: dict[Decision, ExitCode] = {
 
 def decide(suite: Suite, evidence: Evidence) -> Verdict:
     """Run every check of the suite on the evidence, and the one that is always on, and decide."""
-    results = [adapter_is_live(evidence)]
-    for check in suite.checks:
-        results += run_check(check, evidence, suite.statistics)
+    results = [result for check in suite.checks for result in run_check(check, evidence, suite.statistics)]
+    results.append(adapter_is_live(evidence))
     decision = decide_from_checks(results)
     notes = tuple(f"{name} is absent: {why}" for name, why in evidence.absent.items())
     return Verdict(decision=decision, sentence=_sentence(decision, results), checks=tuple(results), notes=notes)

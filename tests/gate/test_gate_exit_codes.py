@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -199,3 +200,27 @@ def test_the_same_evidence_gives_the_same_verdict_and_scores(tmp_path: Path) -> 
         CliRunner().invoke(main, ["gate", str(folder)])
         outputs.append([(folder / name).read_bytes() for name in ("scores.jsonl", "comparison.csv", "metrics.json")])
     assert outputs[0] == outputs[1]
+
+
+def edit_manifest(folder: Path, **changes: object) -> Path:
+    value = parse((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**value, **changes}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"absent_systems": {"bare": "no reason"}}, "only a promoted adapter can be"),
+        ({"planned": {"candidate/test": 200, "candidate/probe": 1000}}, "bare/test"),
+        ({"planned": {"candidate/test": 200, "bare/test": 200}}, "candidate/probe"),
+        ({"planned": {"candidate/test": 200, "bare/test": 0, "candidate/probe": 1000}}, "bare/test"),
+        ({"format_version": 99}, "format 99"),
+        ({"seed": "x"}, "seed"),
+    ],
+)
+def test_a_manifest_that_leaves_an_arm_out_is_broken(changes: dict[str, object], message: str, tmp_path: Path) -> None:
+    folder = edit_manifest(Fixture().write(tmp_path / "run"), **changes)
+    result = CliRunner().invoke(main, ["gate", str(folder)])
+    assert result.exit_code == 1, result.output
+    assert message in result.output
