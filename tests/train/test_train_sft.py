@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from tiny_model import LABELS, load_tiny
 
+from harness.engine.chat import training_ids, with_system
+from harness.engine.loading import load
 from harness.engine.meter import Meter
+from harness.engine.session import ModelSession
 from harness.errors import InvalidInputError
 from harness.progress import SilentProgress
 from harness.records import Example, Message, TrainingHistory
@@ -75,17 +77,27 @@ def replace_epochs(epochs: int) -> Train:
 
 def test_the_saved_adapter_is_the_best_checkpoint_not_the_last(tmp_path: Path) -> None:
     # A rate that learns at first and then overshoots, with patience for all of it.
-    declared = TRAIN.model_copy(
-        update={"learning_rate": 0.05, "schedule": "constant", "early_stopping": EarlyStopping(patience=50)}
-    )
-    history = train(tmp_path / "long", declared)
+    stopping = EarlyStopping(patience=50)
+    declared = TRAIN.model_copy(update={"learning_rate": 0.05, "schedule": "constant", "early_stopping": stopping})
+    history = train(tmp_path, declared)
     assert 0 < history.best_step < history.last_step
-    until_best = declared.model_copy(update={"early_stopping": EarlyStopping(patience=1)})
-    short = train(tmp_path / "short", until_best)
-    if short.best_step == history.best_step:  # the first rise came right after the overall best
-        long_file, short_file = (tmp_path / name / "out" / "adapter_model.safetensors" for name in ("long", "short"))
-        assert all(torch.equal(a, load_file(short_file)[k]) for k, a in load_file(long_file).items())
-    assert short.stopped_early and "has not improved" in short.stop_reason
+    losses = {point.step: point.validation_loss for point in history.points}
+    session = ModelSession(load("tiny", tmp_path / "model"), Meter())
+    session.attach("saved", tmp_path / "out")
+    requests = [
+        training_ids(session.tokenizer, with_system(row.messages, ROWS.system), row.target or "")
+        for row in ROWS.validation
+    ]
+    total = -sum(item.logprob for item in session.score(requests, adapter="saved"))
+    assert total / history.validation_tokens == pytest.approx(losses[history.best_step], abs=1e-5)
+
+
+def test_patience_ends_the_training_and_says_why(tmp_path: Path) -> None:
+    stopping = EarlyStopping(patience=1)
+    declared = TRAIN.model_copy(update={"learning_rate": 0.05, "schedule": "constant", "early_stopping": stopping})
+    history = train(tmp_path, declared)
+    assert history.stopped_early and history.last_step < 3 * 7
+    assert "has not improved by more than 0 in 1 measurements" in history.stop_reason
 
 
 def test_training_that_becomes_infinite_is_said_to_diverge(tmp_path: Path) -> None:
