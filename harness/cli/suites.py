@@ -42,3 +42,33 @@ def init(folder: Path, data: Path | None, as_json: bool) -> None:
         print_json({"suite": str(folder), "files": files})
         return
     click.echo(f"{folder}: wrote {', '.join(files)}\nnext: harness validate {folder} && harness run {folder}")
+
+
+@click.command()
+@suite_options
+@json_option
+def plan(suite: Path, settings: tuple[str, ...], as_json: bool) -> None:
+    """Say what each check could detect, and what would settle it, before anything is spent."""
+    from dataclasses import asdict
+
+    from harness.planning import plan_checks
+    from harness.prepare import read_inputs
+    from harness.store.project import project_folders
+    from harness.store.runs import latest_run
+
+    loaded = load(suite, settings)
+    folders = project_folders(loaded.folder)
+    inputs = read_inputs(loaded, registry=folders.baselines)
+    earlier = latest_run(folders.reports, loaded.suite.suite)
+    plans = plan_checks(inputs, earlier)
+    if as_json:
+        run = earlier.manifest.run_id if earlier else None
+        print_json({"suite": loaded.suite.suite, "earlier_run": run, "checks": [asdict(item) for item in plans]})
+        return
+    for item in plans:
+        click.echo(item.name)
+        for line in item.lines:
+            click.echo(f"    {line}")
+        for warning in item.warnings:
+            click.echo(f"  ! {warning}")
+    say_notes(inputs.warnings, inputs.absent)

@@ -172,3 +172,11 @@ def _refuse_changes(folder: Path, manifest: RunManifest) -> None:
     added = sorted(set(found) - set(manifest.evidence))
     if added:
         raise EvidenceRefusedError(f"{folder / added[0]}: not part of the run; remove it or run the suite again")
+
+
+def latest_run(reports: Path, suite: str) -> StoredRun | None:
+    """The newest finished run of a suite whose evidence is whole; None when there is none."""
+    for folder in sorted((reports / suite).glob("*/"), reverse=True):
+        if (folder / MANIFEST).is_file():
+            return read_run(folder)
+    return None
