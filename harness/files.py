@@ -45,6 +45,15 @@ def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, "".join(lines))
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append one line to a UTF-8 text file in a single durable write."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        stream.write(line.encode("utf-8") + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable, as rename alone does not."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from harness.records import (
     FORMAT_VERSION,
     BenchmarkResult,
     Comparison,
+    LookCount,
     Prediction,
     RunRecord,
     Score,
@@ -39,6 +40,7 @@ from harness.scoring.overlap import corpus_statistics
 from harness.stats.summary import corpus_estimate, mean_estimate
 from harness.store.facts import to_plain
 from harness.store.frames import as_csv, comparison_frame
+from harness.store.ledger import LEDGER, Look, look_number, read_looks, record_look
 from harness.store.runs import ADAPTER, MANIFEST, StoredRun, drop_derived, read_run
 from harness.suite.load import LoadedSuite, parse_suite
 from harness.suite.schema import BetterThan, Statistics, Suite
@@ -58,10 +60,16 @@ class Judgement:
     exit_code: ExitCode
 
 
-def judge_run(folder: Path, clock: Clock) -> Judgement:
+def judge_run(
+    folder: Path, clock: Clock, *, registry: Path | None = None, accepted: Mapping[str, str] | None = None
+) -> Judgement:
     """Judge the evidence in a run folder anew and write verdict and reports beside it.
 
+    The look at the test set is counted in the `registry` (None: not counted); `accepted` maps the names of
+    undecided checks that a person lets pass to the reason.
+
     Raises:
+        InvalidInputError: `accepted` names a check that there is not.
         BrokenRunError: evidence that is incomplete or does not pair.
         EvidenceRefusedError: evidence that changed since the run.
     """
@@ -72,14 +80,46 @@ def judge_run(folder: Path, clock: Clock) -> Judgement:
     if loaded.digest != run.manifest.digests.get("suite"):
         raise EvidenceRefusedError(f"{folder / 'suite.yaml'}: not the suite that the manifest binds")
     judged = clock()
-    record = build_record(run, loaded, judged)
+    ledger = registry / run.manifest.suite / LEDGER if registry is not None else None
+    record = build_record(run, loaded, judged, looks=_count_look(run, loaded, ledger), accepted=accepted)
     page = build_page(record)
+    if ledger is not None:
+        # Before the verdict is out: a look that led to a verdict can never go uncounted.
+        record_look(ledger, _look(run, loaded, record))
     _write_reports(folder, record, page)
     write_json(folder / "verdict.json", _verdict_file(run, record, judged))
     return Judgement(folder=folder, record=record, page=page, exit_code=EXIT_CODES[record.verdict.decision])
 
 
-def build_record(run: StoredRun, loaded: LoadedSuite, judged: datetime) -> RunRecord:
+def _look(run: StoredRun, loaded: LoadedSuite, record: RunRecord) -> Look:
+    return Look(
+        test_digest=run.manifest.digests[loaded.suite.data.test],
+        candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
+        run_id=run.manifest.run_id,
+        judged=record.judged,
+        decision=record.verdict.decision,
+    )
+
+
+def _count_look(run: StoredRun, loaded: LoadedSuite, ledger: Path | None) -> LookCount | None:
+    if ledger is None:
+        return None
+    number = look_number(
+        read_looks(ledger),
+        test_digest=run.manifest.digests[loaded.suite.data.test],
+        candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
+    )
+    return LookCount(number=number, budget=loaded.suite.statistics.holdout_budget, recorded=ledger.is_file())
+
+
+def build_record(
+    run: StoredRun,
+    loaded: LoadedSuite,
+    judged: datetime,
+    *,
+    looks: LookCount | None = None,
+    accepted: Mapping[str, str] | None = None,
+) -> RunRecord:
     """Score, compare and decide; pure but for the clock that was read."""
     suite = loaded.suite
     refuse_unknown_scorers(suite)
@@ -113,7 +153,8 @@ def build_record(run: StoredRun, loaded: LoadedSuite, judged: datetime) -> RunRe
         benchmark_summaries=tuple(_benchmark_summary(result, suite.statistics) for result in run.benchmarks),
         training=run.training,
         liveness=run.liveness,
-        verdict=decide(suite, evidence),
+        verdict=decide(suite, evidence, looks=looks, accepted=accepted),
+        looks=looks,
         judged=judged.isoformat(timespec="seconds"),
         schema_errors=_schema_errors(run.predictions, validator),
     )
@@ -243,6 +284,7 @@ def _verdict_file(run: StoredRun, record: RunRecord, judged: datetime) -> dict[s
                 for name, count in run.manifest.planned.items()
             },
             "checks": [to_plain(check) for check in record.verdict.checks],
+            "accepted": {check.name: check.accepted for check in record.verdict.checks if check.accepted},
             "notes": list(record.verdict.notes),
             "signed": False,
         }

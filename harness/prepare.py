@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.data.splits import Datasets, load_datasets
 from harness.errors import InvalidInputError
-from harness.gate.requirements import refuse_unknown_scorers
+from harness.gate.requirements import refuse_empty_slices, refuse_unknown_scorers
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse
@@ -41,6 +41,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     suite = loaded.suite
     refuse_unknown_scorers(suite)
     datasets = load_datasets(loaded)
+    refuse_empty_slices(suite, {tag for example in datasets.test for tag in example.tags})
     schema = _read_schema(loaded)
     promoted = find_promoted(registry, suite.suite)
     absent = {

@@ -223,6 +223,16 @@ class CheckResult:
     n: int = 0
     method: str = ""
     needs: str = ""
+    accepted: str = ""  # why a person let this undecided check pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookCount:
+    """How many candidates a test set has judged, this one included, and how many it may."""
+
+    number: int
+    budget: int | None
+    recorded: bool  # whether there was a ledger to count in before this look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,5 +317,6 @@ class RunRecord:
     liveness: Liveness | None
     verdict: Verdict
     judged: str  # ISO 8601, UTC
+    looks: LookCount | None = None
     schema_errors: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)  # system -> (what, count)
     format_version: int = FORMAT_VERSION

@@ -196,7 +196,7 @@ def _manifest(folder: Path, suite_digest: str, n_test: int, n_probe: int) -> Run
         ),
         absent_systems={},
         planned={name: count for name, count in planned.items() if count},
-        digests={"suite": suite_digest, "base": "b" * 64, "adapter:candidate": "c" * 64},
+        digests={"test.jsonl": "t" * 64, "suite": suite_digest, "base": "b" * 64, "adapter:candidate": "c" * 64},
         evidence={},
         versions={"python": "3.11"},
         overrides={},

@@ -6,14 +6,32 @@ from pathlib import Path
 
 import click
 
-from harness.cli.output import command_line, finish, json_option, load, print_json, say_notes, suite_options
+from harness.cli.output import (
+    accept_options,
+    accepted_checks,
+    command_line,
+    finish,
+    json_option,
+    load,
+    print_json,
+    say_notes,
+    suite_options,
+)
 
 
 @click.command()
 @suite_options
 @click.option("--adapter", type=click.Path(path_type=Path), help="Judge this adapter instead of training one.")
 @json_option
-def run(suite: Path, settings: tuple[str, ...], adapter: Path | None, as_json: bool) -> None:
+@accept_options
+def run(
+    suite: Path,
+    settings: tuple[str, ...],
+    adapter: Path | None,
+    as_json: bool,
+    names: tuple[str, ...],
+    reasons: tuple[str, ...],
+) -> None:
     """Train the candidate, compare it with every arm, and decide."""
     from harness.clock import utc_now
     from harness.judge import judge_run
@@ -22,6 +40,7 @@ def run(suite: Path, settings: tuple[str, ...], adapter: Path | None, as_json: b
     from harness.progress import PrintedProgress
     from harness.store.project import project_folders
 
+    accepted = accepted_checks(names, reasons)
     loaded = load(suite, settings)
     folders = project_folders(loaded.folder)
     inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
@@ -33,7 +52,7 @@ def run(suite: Path, settings: tuple[str, ...], adapter: Path | None, as_json: b
         else:
             click.echo(f"already promoted as {made.name}: same adapter, same suite, same data")
         return
-    finish(judge_run(made, utc_now), as_json=as_json)
+    finish(judge_run(made, utc_now, registry=folders.baselines, accepted=accepted), as_json=as_json)
 
 
 @click.command()
@@ -62,12 +81,15 @@ def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> N
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @json_option
-def gate(run: Path, as_json: bool) -> None:
+@accept_options
+def gate(run: Path, as_json: bool, names: tuple[str, ...], reasons: tuple[str, ...]) -> None:
     """Judge a stored run again, without loading a model."""
     from harness.clock import utc_now
     from harness.judge import judge_run
+    from harness.store.project import project_folders
 
-    finish(judge_run(run, utc_now), as_json=as_json)
+    registry = project_folders(run).baselines
+    finish(judge_run(run, utc_now, registry=registry, accepted=accepted_checks(names, reasons)), as_json=as_json)
 
 
 @click.command()
@@ -77,8 +99,9 @@ def report(run: Path, as_json: bool) -> None:
     """Write the reports of a stored run again; exit 0 whatever the verdict."""
     from harness.clock import utc_now
     from harness.judge import judge_run
+    from harness.store.project import project_folders
 
-    judgement = judge_run(run, utc_now)
+    judgement = judge_run(run, utc_now, registry=project_folders(run).baselines)
     page = judgement.folder / "report.html"
     if as_json:
         print_json({"report": str(page), "decision": judgement.record.verdict.decision})

@@ -36,6 +36,29 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def accept_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --accept-undecided and --reason, which come in pairs."""
+    for decorate in (
+        click.option("--reason", "reasons", multiple=True, help="Why; one for each --accept-undecided."),
+        click.option(
+            "--accept-undecided",
+            "names",
+            multiple=True,
+            metavar="CHECK",
+            help="Let this undecided check pass; recorded.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def accepted_checks(names: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:
+    """Check name -> reason; InvalidInputError when one lacks the other."""
+    if len(names) != len(reasons) or not all(reason.strip() for reason in reasons):
+        raise InvalidInputError("each --accept-undecided CHECK needs a --reason TEXT of its own")
+    return dict(zip(names, reasons, strict=True))
+
+
 def load(suite: Path, settings: Sequence[str]) -> LoadedSuite:
     """Read a suite with its --set overrides; InvalidInputError for a setting that is not KEY=VALUE."""
     from harness.suite.load import load_suite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.scoring.apply import SCORERS
@@ -20,6 +20,14 @@ def refuse_unknown_scorers(suite: Suite) -> None:
     for index, check in enumerate(suite.checks):
         if isinstance(check, BetterThan) and check.min_gain > 0 and SCORERS[check.scorer].corpus:
             raise InvalidInputError(f"checks.{index}.min_gain: {check.scorer} is a corpus metric; only 0 can be tested")
+
+
+def refuse_empty_slices(suite: Suite, tags: Collection[str]) -> None:
+    """A check of one tag needs examples with it; else InvalidInputError, since it would compare nothing."""
+    for index, check in enumerate(suite.checks):
+        if isinstance(check, BetterThan) and check.tag is not None and check.tag not in tags:
+            known = ", ".join(sorted(tags)) or "none"
+            raise InvalidInputError(f"checks.{index}.tag: no test example has the tag '{check.tag}'; known: {known}")
 
 
 def refuse_incomplete_plan(suite: Suite, planned: Mapping[str, int], absent: Mapping[str, str]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from harness.errors import ExitCode
-from harness.gate.checks import adapter_is_live, run_check
+from harness.errors import ExitCode, InvalidInputError
+from harness.gate.checks import run_check
 from harness.gate.evidence import Evidence
-from harness.records import CheckResult, Decision, Verdict
+from harness.gate.training import adapter_is_live
+from harness.records import CheckResult, Decision, LookCount, Verdict
 from harness.suite.schema import Suite
+
+PROMPT_SIDE = ("prompt", "few_shot")
 
 EXIT_CODES: dict[Decision, ExitCode] = {
     "ship": ExitCode.SHIP,
@@ -17,13 +21,34 @@ EXIT_CODES: dict[Decision, ExitCode] = {
 }
 
 
-def decide(suite: Suite, evidence: Evidence) -> Verdict:
-    """Run every check of the suite on the evidence, and the one that is always on, and decide."""
-    results = [result for check in suite.checks for result in run_check(check, evidence, suite.statistics)]
+def decide(
+    suite: Suite, evidence: Evidence, *, looks: LookCount | None = None, accepted: Mapping[str, str] | None = None
+) -> Verdict:
+    """Run every check of the suite on the evidence, and the one that is always on, and decide.
+
+    Args:
+        suite: what was asked.
+        evidence: what was found.
+        looks: how often the test set was used; with a `holdout_budget` alpha is divided over it, and once it is
+            spent, nothing passes on this test set.
+        accepted: check name -> reason, for undecided checks that a person lets pass. A failed one still fails.
+
+    Raises:
+        InvalidInputError: `accepted` names a check that there is not.
+    """
+    statistics = suite.statistics
+    if statistics.holdout_budget is not None:
+        statistics = statistics.model_copy(update={"alpha": statistics.alpha / statistics.holdout_budget})
+    results = [result for check in suite.checks for result in run_check(check, evidence, statistics)]
     results.append(adapter_is_live(evidence))
+    results = [_within_budget(result, looks) for result in results]
+    results = _accept(results, accepted or {})
     decision = decide_from_checks(results)
-    notes = tuple(f"{name} is absent: {why}" for name, why in evidence.absent.items())
-    return Verdict(decision=decision, sentence=_sentence(decision, results), checks=tuple(results), notes=notes)
+    notes = [f"{name} is absent: {why}" for name, why in evidence.absent.items()]
+    notes += _not_needed(suite, results)
+    notes += _looks(looks, suite.statistics.alpha)
+    notes += [f"{r.name} was undecided and accepted: {r.accepted}" for r in results if r.accepted]
+    return Verdict(decision=decision, sentence=_sentence(decision, results), checks=tuple(results), notes=tuple(notes))
 
 
 def decide_from_checks(results: Sequence[CheckResult]) -> Decision:
@@ -31,9 +56,63 @@ def decide_from_checks(results: Sequence[CheckResult]) -> Decision:
     blocking = [result for result in results if result.blocking]
     if any(result.status == "fail" for result in blocking):
         return "hold"
-    if not blocking or any(result.status != "pass" for result in blocking):
+    if not blocking or any(result.status == "undecided" and not result.accepted for result in blocking):
         return "undecided"
     return "ship"
+
+
+def _within_budget(result: CheckResult, looks: LookCount | None) -> CheckResult:
+    if looks is None or looks.budget is None or looks.number <= looks.budget or result.status != "pass":
+        return result
+    if result.kind != "better_than":
+        return result
+    reason = f"the test set has judged {looks.number} candidates and may judge {looks.budget}; {result.reason}"
+    return replace(result, status="undecided", reason=reason, needs="a fresh test set, which starts a new count")
+
+
+def _accept(results: list[CheckResult], accepted: Mapping[str, str]) -> list[CheckResult]:
+    unknown = sorted(set(accepted) - {result.name for result in results})
+    if unknown:
+        known = ", ".join(result.name for result in results)
+        raise InvalidInputError(f"--accept-undecided {unknown[0]}: there is no such check; known: {known}")
+    return [
+        replace(result, accepted=accepted[result.name])
+        if result.name in accepted and result.status == "undecided"
+        else result
+        for result in results
+    ]
+
+
+def _not_needed(suite: Suite, results: Sequence[CheckResult]) -> list[str]:
+    """The honest sentence: a prompt-side arm that is shown to be within `min_effect` of the candidate."""
+    enough = suite.statistics.min_effect
+    return [
+        f"You did not need to fine-tune: {result.baseline} is within {100 * enough:.1f} points of the candidate "
+        f"(which is better by {100 * result.high:.1f} points at most)"
+        for result in results
+        if result.kind == "better_than"
+        and result.high is not None
+        and result.high < enough
+        and result.baseline is not None
+        and suite.systems[result.baseline].kind in PROMPT_SIDE
+    ]
+
+
+def _looks(looks: LookCount | None, alpha: float) -> list[str]:
+    if looks is None:
+        return []
+    notes = []
+    if not looks.recorded:
+        notes.append("there was no ledger, so looks at this test set before this one are not counted")
+    if looks.budget is not None:
+        notes.append(f"look {looks.number} of {looks.budget} at this test set; alpha is divided by {looks.budget}")
+    elif looks.number > 1:
+        chance = 1 - (1 - alpha) ** looks.number
+        notes.append(
+            f"look {looks.number} at this test set: of {looks.number} candidates that are no better, one ships by luck "
+            f"with a chance of up to {chance:.0%}; set statistics.holdout_budget, or rotate the set"
+        )
+    return notes
 
 
 def _sentence(decision: Decision, results: Sequence[CheckResult]) -> str:
@@ -49,7 +128,9 @@ def _sentence(decision: Decision, results: Sequence[CheckResult]) -> str:
 
 
 def _beats(results: Sequence[CheckResult]) -> str:
-    beaten = [result for result in results if result.kind == "better_than"]
+    beaten = [result for result in results if result.kind == "better_than" and result.status == "pass"]
+    if not beaten:
+        return "no baseline was shown to be beaten"
     closest = min(beaten, key=lambda result: result.observed or 0.0)
     arms = len({result.baseline for result in beaten})
     every = f"all {arms} baselines" if arms > 1 else f"{closest.baseline}, the only baseline,"
@@ -58,6 +139,8 @@ def _beats(results: Sequence[CheckResult]) -> str:
 
 
 def _kept(result: CheckResult) -> str:
+    if result.status != "pass":
+        return f"{result.name} was undecided and accepted"
     if result.kind == "valid_output":
         return f"{result.observed:.1%} of {result.n:,} answers are valid"
     if result.kind == "benchmark_drop":
@@ -77,7 +160,9 @@ def _lost(result: CheckResult) -> str:
 
 
 def _open(result: CheckResult) -> str:
-    if result.kind == "better_than" and result.observed is not None:
+    shown = result.low is not None and result.low > (result.limit or 0.0)
+    # A gain that is shown, and yet undecided, is undecided for another reason than its size.
+    if result.kind == "better_than" and result.observed is not None and not shown:
         gain = f"{100 * result.observed:+.1f} points on {result.n} examples"
         return f"not shown to beat {result.baseline} ({gain})"
     if result.kind == "valid_output" and result.observed is not None:

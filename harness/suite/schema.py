@@ -159,6 +159,7 @@ class BetterThan(CheckDeclaration):
     scorer: Name = "exact_match"
     baselines: Literal["all"] | list[Name] = "all"
     min_gain: Fraction = 0.0
+    tag: Name | None = None  # only the examples with this tag
 
 
 class ValidOutput(CheckDeclaration):
@@ -192,6 +193,7 @@ class Statistics(Declaration):
 
     alpha: Annotated[Number, Field(gt=0, le=0.2)] = 0.05
     min_effect: OpenFraction = 0.05  # the smallest gain worth having; says how many examples would settle a check
+    holdout_budget: Annotated[int, Field(ge=1)] | None = None  # candidates a test set may judge; alpha is shared out
     max_unscored: Fraction = 0.01
     resamples: Annotated[int, Field(ge=9999)] = 9999
 

@@ -1,0 +1,171 @@
+"""What a person may decide, what a used test set costs, slices, and the honest sentence about fine-tuning."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from evidence_factory import SUITE, Fixture
+
+from harness.cli.main import main
+from harness.records import Prediction
+from harness.store.ledger import Look, look_number, read_looks, record_look
+from harness.store.runs import evidence_digests
+
+UNDECIDED = Fixture(candidate_right=lambda i: i < 103, baseline_right=lambda i: i < 100)
+CHECK = "better_than/exact_match/bare"
+
+
+def gate(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["gate", str(folder), *arguments])
+
+
+def verdict_of(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "verdict.json").read_text())
+    return found
+
+
+def test_an_undecided_check_may_be_accepted_with_a_reason_that_is_recorded(tmp_path: Path) -> None:
+    folder = UNDECIDED.write(tmp_path / "run")
+    assert gate(folder).exit_code == 4
+    result = gate(folder, "--accept-undecided", CHECK, "--reason", "shadow test was fine")
+    assert result.exit_code == 0, result.output
+    assert verdict_of(folder)["accepted"] == {CHECK: "shadow test was fine"}
+    assert "shadow test was fine" in (folder / "report.html").read_text()
+    assert "beats" not in str(verdict_of(folder)["sentence"])
+    assert gate(folder).exit_code == 4, "the acceptance belongs to one judgement, not to the evidence"
+
+
+def test_accepting_never_overrides_a_fail(tmp_path: Path) -> None:
+    folder = Fixture(candidate_right=lambda i: i % 5 == 0).write(tmp_path / "run")
+    assert gate(folder, "--accept-undecided", CHECK, "--reason", "please").exit_code == 3
+    assert verdict_of(folder)["accepted"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--accept-undecided", CHECK), "needs a --reason"),
+        (("--reason", "why"), "needs a --reason"),
+        (("--accept-undecided", CHECK, "--reason", " "), "needs a --reason"),
+        (("--accept-undecided", "nothing", "--reason", "why"), "there is no such check"),
+    ],
+)
+def test_accepting_needs_a_check_and_a_reason(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    folder = UNDECIDED.write(tmp_path / "run")
+    result = gate(folder, *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (folder / "verdict.json").exists()
+
+
+def as_candidate(folder: Path, name: str) -> Path:
+    """The same evidence for another adapter: other bytes, other digest."""
+    (folder / "adapter" / "adapter_model.safetensors").write_text(name)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["digests"]["adapter:candidate"] = name * 8
+    manifest["evidence"] = evidence_digests(folder)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_each_new_candidate_is_a_look_and_repeats_are_free(tmp_path: Path) -> None:
+    first, second = (as_candidate(Fixture().write(tmp_path / name), name) for name in ("one", "two"))
+    assert gate(first).exit_code == gate(first).exit_code == 0
+    looks = read_looks(tmp_path / "baselines" / "fixture" / "looks.jsonl")
+    assert len(looks) == 1 and looks[0].decision == "ship"
+    assert gate(second).exit_code == 0
+    assert len(read_looks(tmp_path / "baselines" / "fixture" / "looks.jsonl")) == 2
+    assert any("look 2 at this test set" in note and "up to 10%" in note for note in json_notes(second, again=False))
+
+
+def json_notes(folder: Path, *, again: bool) -> list[str]:
+    if again:
+        gate(folder)
+    notes = verdict_of(folder)["notes"]
+    assert isinstance(notes, list)
+    return notes
+
+
+def test_the_first_look_says_that_there_was_no_ledger(tmp_path: Path) -> None:
+    folder = Fixture().write(tmp_path / "run")
+    gate(folder)
+    assert any("there was no ledger" in note for note in json_notes(folder, again=False))
+    assert not any("there was no ledger" in note for note in json_notes(folder, again=True))
+
+
+def test_a_budget_divides_alpha_and_once_spent_nothing_passes(tmp_path: Path) -> None:
+    budgeted = SUITE.replace("checks:", "statistics: {holdout_budget: 2}\nchecks:")
+    # Five wins to none: p = .031 passes at .05 and not at .025.
+    close = Fixture(candidate_right=lambda i: i < 105, baseline_right=lambda i: i < 100)
+    assert gate(close.write(tmp_path / "first" / "whole")).exit_code == 0
+    assert gate(replace(close, suite_text=budgeted).write(tmp_path / "elsewhere" / "halved")).exit_code == 4
+    folders = [
+        as_candidate(Fixture(suite_text=budgeted).write(tmp_path / "spent" / name), name) for name in ("a", "b", "c")
+    ]
+    assert [gate(folder).exit_code for folder in folders] == [0, 0, 4]
+    assert "may judge 2" in gate(folders[2]).output
+    assert gate(folders[0]).exit_code == 0, "a candidate that was judged within the budget keeps its place"
+
+
+def test_a_look_keeps_its_place_and_another_test_set_counts_anew(tmp_path: Path) -> None:
+    ledger = tmp_path / "looks.jsonl"
+    for test, candidate in (("t1", "a"), ("t1", "b"), ("t1", "a"), ("t2", "c")):
+        record_look(
+            ledger,
+            Look(test_digest=test, candidate_digest=candidate, run_id="r", judged="2026-01-01", decision="hold"),
+        )
+    looks = read_looks(ledger)
+    assert len(looks) == 3
+    numbers = [
+        look_number(looks, test_digest=test, candidate_digest=candidate)
+        for test, candidate in (("t1", "a"), ("t1", "b"), ("t1", "new"), ("t2", "c"), ("t3", "a"))
+    ]
+    assert numbers == [1, 2, 3, 1, 1]
+
+
+def test_a_check_may_be_of_one_slice(tmp_path: Path) -> None:
+    # Right on all even examples and wrong on all odd ones, which carry the tag.
+    sliced = SUITE.replace("baselines: all}", "baselines: all}\n  - {kind: better_than, tag: odd, name: slice}")
+    fixture = Fixture(suite_text=sliced, candidate_right=lambda i: i % 2 == 0, baseline_right=lambda i: i % 8 == 1)
+    result = gate(fixture.write(tmp_path / "run"), "--json")
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert result.exit_code == 3
+    assert checks["better_than/exact_match/bare"]["status"] == "pass"
+    assert checks["slice/exact_match/bare[odd]"]["status"] == "fail"
+    assert "over 100 examples" in checks["slice/exact_match/bare[odd]"]["reason"]
+
+
+def test_the_slice_that_drives_a_loss_is_named(tmp_path: Path) -> None:
+    fixture = Fixture(candidate_right=lambda i: i % 2 == 0, baseline_right=lambda i: True)
+    result = gate(fixture.write(tmp_path / "run"), "--json")
+    reason = json.loads(result.stdout)["checks"][0]["reason"]
+    assert "it loses most on 'odd', 100 more worse than better of 100" in reason
+
+
+def test_a_prompt_that_is_as_good_is_said_to_be_enough(tmp_path: Path) -> None:
+    def note(fixture: Fixture, name: str) -> list[str]:
+        folder = fixture.write(tmp_path / name)
+        gate(folder)
+        return [line for line in json_notes(folder, again=False) if line.startswith("You did not need to fine-tune")]
+
+    # 1,000 examples, 12 better and 1 worse: shown to be better, and shown to be less than 5 points better.
+    tiny_gain = Fixture(n_test=1000, candidate_right=lambda i: i < 812 and i != 5, baseline_right=lambda i: i < 800)
+    (line,) = note(tiny_gain, "tiny")
+    assert "bare is within 5.0 points" in line
+    assert gate(tmp_path / "tiny").exit_code == 0, "it is said, and it does not decide"
+    assert note(Fixture(), "large") == []
+    few = Fixture(n_test=20, candidate_right=lambda i: i < 11, baseline_right=lambda i: i < 10)
+    assert note(few, "few") == [], "too few examples to show that a prompt is enough"
+
+
+def test_answers_of_an_unplanned_arm_are_refused(tmp_path: Path) -> None:
+    def add_arm(rows: list[Prediction]) -> list[Prediction]:
+        return [*rows, *(replace(row, system="extra") for row in rows if row.system == "bare")]
+
+    result = gate(Fixture(edit_predictions=add_arm).write(tmp_path / "run"))
+    assert result.exit_code == 1
+    assert "not planned" in result.output
