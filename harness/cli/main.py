@@ -9,7 +9,7 @@ import click
 from harness import __version__
 from harness.cli.judging import gate, report, run, train
 from harness.cli.output import command_line
-from harness.cli.registry import baselines, promote, verify
+from harness.cli.registry import baselines, history, promote, verify
 from harness.cli.suites import init, plan, validate
 from harness.errors import ExitCode, HarnessError
 
@@ -40,5 +40,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (baselines, gate, init, plan, promote, report, run, train, validate, verify):
+for command in (baselines, gate, history, init, plan, promote, report, run, train, validate, verify):
     main.add_command(command)

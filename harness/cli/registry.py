@@ -64,3 +64,30 @@ def verify(adapter: Path, verdict: Path | None, suite_digest: str | None, as_jso
     click.echo("unsigned: this proves that the files are those judged, not who judged them")
     if suite_digest is None:
         click.echo(f"any suite was accepted; to accept only this one: --suite-digest {found.suite_digest}")
+
+
+@click.command()
+@click.argument("suite", type=click.Path(path_type=Path))
+@json_option
+def history(suite: Path, as_json: bool) -> None:
+    """List every candidate that the suite's test sets have judged, oldest first."""
+    from dataclasses import asdict
+
+    from harness.cli.output import load
+    from harness.store.ledger import LEDGER, read_looks
+    from harness.store.project import project_folders
+
+    loaded = load(suite, ())
+    ledger = project_folders(loaded.folder).baselines / loaded.suite.suite / LEDGER
+    looks = read_looks(ledger)
+    if as_json:
+        print_json({"suite": loaded.suite.suite, "looks": [asdict(look) for look in looks]})
+        return
+    sets = list(dict.fromkeys(look.test_digest for look in looks))
+    for digest in sets:
+        seen = [look for look in looks if look.test_digest == digest]
+        click.echo(f"test set {digest[:12]}: {len(seen)} looked at it")
+        for look in seen:
+            click.echo(f"  {look.judged}  {look.decision:<9}  adapter {look.candidate_digest[:12]}  run {look.run_id}")
+    if not looks:
+        click.echo(f"no looks are recorded in {ledger}")

@@ -1,17 +1,84 @@
-"""Candidate against one baseline on the same examples, missing scores counted against the candidate."""
+"""Compare two systems on the same examples and decide the gain; missing scores count against the candidate."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 
+from harness.errors import BrokenRunError
 from harness.gate.evidence import Evidence
-from harness.records import Comparison, Score
+from harness.records import Comparison, Score, ScoreResult, Status
 from harness.scoring.apply import SCORERS
 from harness.scoring.overlap import corpus_statistics
 from harness.stats.paired import PairedResult, compare_corpus, compare_paired
+from harness.stats.power import examples_needed
 from harness.suite.schema import Statistics
 
 WORST, BEST = 0.0, 1.0  # of every scorer
+
+
+def compare_scores(
+    candidate: Mapping[str, ScoreResult],
+    baseline: Mapping[str, ScoreResult],
+    *,
+    statistics: Statistics,
+    seed: int,
+    min_gain: float = 0.0,
+    clusters: Mapping[str, str | None] | None = None,
+) -> Comparison:
+    """Compare two systems by example id, with the test that the scores (0 to 1, higher better) call for.
+
+    A missing score of the candidate counts as the worst, one of the baseline as the best; `imputed` counts the
+    pairs in which that happened. `clusters` maps ids to groups of examples that are not independent.
+
+    Raises:
+        BrokenRunError: the two sides do not have the same ids; rows are never left out of a comparison.
+        ValueError: no examples, or a score outside 0 to 1.
+    """
+    if candidate.keys() != baseline.keys():
+        lone = sorted(candidate.keys() ^ baseline.keys())
+        raise BrokenRunError(f"{len(lone)} examples were scored on one side only, the first is {lone[0]!r}")
+    pairs = [(candidate[key], baseline[key]) for key in candidate]
+    result = compare_paired(
+        [mine.value if isinstance(mine, Score) else WORST for mine, _ in pairs],
+        [other.value if isinstance(other, Score) else BEST for _, other in pairs],
+        alpha=statistics.alpha,
+        min_gain=min_gain,
+        seed=seed,
+        clusters=[clusters.get(key) for key in candidate] if clusters else None,
+        resamples=statistics.resamples,
+    )
+    return _comparison(result, imputed=_imputed(pairs))
+
+
+def judge_comparison(
+    comparison: Comparison, statistics: Statistics, *, min_gain: float = 0.0
+) -> tuple[Status, str, str]:
+    """Status, the sentence with the numbers, and what would settle it: the one place where a gain is decided."""
+    delta, alpha = comparison.delta, statistics.alpha
+    gain = (
+        f"{100 * delta.value:+.1f} points on {comparison.scorer} against {comparison.baseline} "
+        f"[{100 * delta.low:+.1f}, {100 * delta.high:+.1f}] over {comparison.n} examples, "
+        f"{comparison.wins} better and {comparison.losses} worse"
+    )
+    if min_gain:
+        gain += f"; at least {100 * min_gain:+.1f} points are asked"
+    numbers = (delta.value, delta.low, delta.high, comparison.p_value, comparison.p_reverse)
+    if not all(map(math.isfinite, numbers)):
+        return "undecided", f"the comparison with {comparison.baseline} is not a finite number", ""
+    if comparison.imputed > statistics.max_unscored * comparison.n:
+        share = f"{comparison.imputed} of {comparison.n} pairs lack a score, over {statistics.max_unscored:.1%}"
+        return "undecided", f"{share}: {gain}", "find out why answers failed, and run again"
+    counted = f"; {comparison.imputed} missing scores were counted against the candidate" if comparison.imputed else ""
+    if comparison.p_value <= alpha:
+        return "pass", f"better: {gain} (p = {comparison.p_value:.2g}){counted}", ""
+    if comparison.p_reverse <= alpha:
+        return "fail", f"worse: {gain} (p = {comparison.p_reverse:.2g} that it is not){counted}", ""
+    reason = f"no difference shown: {gain} (p = {comparison.p_value:.2g}){counted}"
+    return "undecided", reason, _more_examples(comparison, statistics)
 
 
 def compare_systems(
@@ -23,36 +90,35 @@ def compare_systems(
     min_gain: float = 0.0,
     tag: str | None = None,
 ) -> Comparison:
-    """Compare on the test set, or on its examples with `tag`, by the test that the scores call for.
+    """Compare candidate and baseline on the test set, or on its examples with `tag`.
 
-    A missing score of the candidate counts as the worst, one of the baseline as the best; `imputed` counts the
-    pairs in which that happened.
+    Corpus metrics are compared by their corpus scores, all others by `compare_scores`.
     """
     examples = [example for example in evidence.examples["test"] if tag is None or tag in example.tags]
-    ours = evidence.scores[evidence.candidate, "test", scorer]
-    theirs = evidence.scores[baseline, "test", scorer]
-    candidate, reference, imputed = [], [], 0
-    for example in examples:
-        mine, other = ours[example.id], theirs[example.id]
-        candidate.append(mine.value if isinstance(mine, Score) else WORST)
-        reference.append(other.value if isinstance(other, Score) else BEST)
-        imputed += not (isinstance(mine, Score) and isinstance(other, Score))
+    ours, theirs = (
+        {example.id: evidence.scores[name, "test", scorer][example.id] for example in examples}
+        for name in (evidence.candidate, baseline)
+    )
     if SCORERS[scorer].corpus:
-        result = _compare_corpus(evidence, scorer, baseline, [example.id for example in examples], statistics)
+        result = _compare_corpus(evidence, scorer, baseline, list(ours), statistics)
+        comparison = _comparison(result, imputed=_imputed([(ours[key], theirs[key]) for key in ours]))
     else:
-        result = compare_paired(
-            candidate,
-            reference,
-            alpha=statistics.alpha,
-            min_gain=min_gain,
+        comparison = compare_scores(
+            ours,
+            theirs,
+            statistics=statistics,
             seed=evidence.seed,
-            clusters=[example.cluster for example in examples],
-            resamples=statistics.resamples,
+            min_gain=min_gain,
+            clusters={example.id: example.cluster for example in examples},
         )
+    return replace(comparison, candidate=evidence.candidate, baseline=baseline, scorer=scorer, tag=tag)
+
+
+def _comparison(result: PairedResult, *, imputed: int) -> Comparison:
     return Comparison(
-        candidate=evidence.candidate,
-        baseline=baseline,
-        scorer=scorer,
+        candidate="candidate",
+        baseline="the baseline",
+        scorer="score",
         n=result.n,
         delta=result.delta,
         wins=result.wins,
@@ -61,8 +127,20 @@ def compare_systems(
         p_reverse=result.p_reverse,
         imputed=imputed,
         method=result.method,
-        tag=tag,
     )
+
+
+def _imputed(pairs: Sequence[tuple[ScoreResult, ScoreResult]]) -> int:
+    return sum(not (isinstance(mine, Score) and isinstance(other, Score)) for mine, other in pairs)
+
+
+def _more_examples(comparison: Comparison, statistics: Statistics) -> str:
+    changing = (comparison.wins + comparison.losses) / comparison.n
+    needed = examples_needed(statistics.min_effect, changing, statistics.alpha)
+    size = f"a true gain of {100 * statistics.min_effect:.1f} points takes about {needed:,} examples"
+    if needed > comparison.n:
+        return f"{size} (80 % power): {needed - comparison.n:,} more, as a fresh set"
+    return f"{size} (80 % power), which this set has: the gain is likely smaller than that"
 
 
 def _compare_corpus(

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from tiny_model import write_tiny_suite
 
 from harness.cli.main import main
+from harness.store.ledger import Look, record_look
 
 
 def harness(*arguments: str | Path) -> Result:
@@ -233,3 +234,17 @@ def test_a_promoted_adapter_that_is_not_to_be_had_is_refused(promoted: tuple[Pat
     result = harness("run", suite)
     assert result.exit_code == 2
     assert "which is not there" in result.output
+
+
+def test_history_lists_the_looks_at_each_test_set(tmp_path: Path) -> None:
+    suite = write_tiny_suite(tmp_path / "suites" / "fixture", suite="suite: fixture")
+    empty = harness("history", suite)
+    assert empty.exit_code == 0 and "no looks are recorded" in empty.output
+    ledger = tmp_path / "suites" / "baselines" / "fixture" / "looks.jsonl"
+    for candidate in ("a", "b"):
+        record_look(
+            ledger,
+            Look(test_digest="t" * 64, candidate_digest=candidate, run_id="r", judged="2026-01-01", decision="hold"),
+        )
+    found = harness("history", suite)
+    assert "2 looked at it" in found.output and found.output.count("hold") == 2
