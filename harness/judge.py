@@ -14,7 +14,7 @@ from harness.clock import Clock
 from harness.errors import EvidenceRefusedError, ExitCode
 from harness.files import write_json, write_json_lines, write_text
 from harness.gate.comparing import compare_systems
-from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_scores
+from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_drift, index_scores
 from harness.gate.requirements import refuse_incomplete_plan, refuse_unknown_scorers
 from harness.gate.verdict import EXIT_CODES, decide
 from harness.records import (
@@ -43,7 +43,7 @@ from harness.store.frames import as_csv, comparison_frame
 from harness.store.ledger import LEDGER, Look, look_number, read_looks, record_look
 from harness.store.runs import ADAPTER, MANIFEST, StoredRun, drop_derived, read_run
 from harness.suite.load import LoadedSuite, parse_suite
-from harness.suite.schema import BetterThan, Statistics, Suite
+from harness.suite.schema import BetterThan, KLDivergence, Statistics, Suite
 from harness.trust.digests import digest_file, digest_tree
 from harness.trust.verdicts import expiry, seal
 
@@ -136,6 +136,7 @@ def build_record(
         answers=answers,
         scores=index_scores(scores),
         benchmarks=index_benchmarks(run.benchmarks, suite.benchmarks, suite.candidate),
+        drift=index_drift(run.drift, (c.prompts for c in suite.checks if isinstance(c, KLDivergence))),
         training=run.training,
         liveness=run.liveness,
         seed=run.manifest.seed,

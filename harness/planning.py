@@ -19,7 +19,15 @@ from harness.stats.proportion import cases_needed, validity_cutoffs
 from harness.store.facts import read_records
 from harness.store.runs import StoredRun
 from harness.suite.load import LoadedSuite
-from harness.suite.schema import BenchmarkDrop, BetterThan, CheckSpec, HealthyTraining, ValidOutput
+from harness.suite.schema import (
+    BenchmarkDrop,
+    BetterThan,
+    CheckSpec,
+    HealthyTraining,
+    KLDivergence,
+    LogprobDrop,
+    ValidOutput,
+)
 
 ASSUMED_CHANGING = 0.20  # share of test examples on which two systems differ, when no earlier run tells
 ASSUMED_CHANGING_QUESTIONS = 0.10
@@ -84,6 +92,14 @@ def _plan(check: CheckSpec, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPla
             yield _plan_valid_output(check, inputs)
         case BenchmarkDrop():
             yield _plan_benchmark_drop(check, inputs, earlier)
+        case LogprobDrop():
+            n = _questions(inputs.loaded, check.benchmark)
+            line = f"{n:,} questions, paired; more sensitive than accuracy, since every question counts by degree"
+            yield CheckPlan(name=f"{check.name or check.kind}/{check.benchmark}", n=n, lines=(line,))
+        case KLDivergence():
+            n = len(inputs.general[check.prompts])
+            line = f"{n:,} general rows that are not trained on, against {check.limit:g} nats per token"
+            yield CheckPlan(name=f"{check.name or check.kind}/{check.prompts}", n=n, lines=(line,))
         case HealthyTraining():
             rows = len(inputs.datasets.validation)
             line = f"the validation loss is measured on {rows} rows, at least four times an epoch"

@@ -6,15 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data.splits import Datasets, load_datasets
+from harness.data.formats import to_examples
+from harness.data.mixing import draw_mix
+from harness.data.sources import read_json_lines
+from harness.data.splits import Datasets, load_datasets, prompt_key, refuse_duplicate_ids
 from harness.errors import InvalidInputError
 from harness.gate.requirements import refuse_empty_slices, refuse_unknown_scorers
+from harness.records import Example
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse
 from harness.suite.load import LoadedSuite
-from harness.suite.schema import AdapterSystem
+from harness.suite.schema import AdapterSystem, KLDivergence
 
+FEWEST_GENERAL_ROWS = 20
 ADVISED_RATES = (1e-4, 5e-4)  # outside of it a learning rate is unusual for LoRA
 
 
@@ -24,6 +29,8 @@ class Inputs:
 
     loaded: LoadedSuite
     datasets: Datasets
+    mix: tuple[Example, ...]  # the general rows that are mixed into training
+    general: Mapping[str, tuple[Example, ...]]  # file of a kl_divergence check -> its rows that are not trained on
     schema: bytes | None
     prompts: Mapping[str, str | None]  # system -> text of its system message
     promoted: PromotedBaseline | None
@@ -56,9 +63,12 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     for folder in [adapter, *(loaded.resolve(s) for s in _adapter_folders(loaded))]:
         if folder is not None and not (folder / "adapter_config.json").is_file():
             raise InvalidInputError(f"{folder}: not an adapter folder (adapter_config.json is missing)")
+    mix = _draw_mix(loaded, datasets)
     return Inputs(
         loaded=loaded,
         datasets=datasets,
+        mix=mix,
+        general=_general_rows(loaded, mix),
         schema=schema,
         prompts={name: _system_message(loaded, name, promoted) for name in suite.systems},
         promoted=promoted,
@@ -66,6 +76,30 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         adapter=adapter,
         warnings=tuple(_warnings(loaded, datasets)),
     )
+
+
+def _draw_mix(loaded: LoadedSuite, datasets: Datasets) -> tuple[Example, ...]:
+    declared = loaded.suite.data.mix
+    if declared is None:
+        return ()
+    return draw_mix(len(datasets.train), datasets.mix, share=declared.share, seed=loaded.suite.seed)
+
+
+def _general_rows(loaded: LoadedSuite, mix: tuple[Example, ...]) -> dict[str, tuple[Example, ...]]:
+    trained = {prompt_key(row) for row in mix}
+    general = {}
+    for index, check in enumerate(loaded.suite.checks):
+        if isinstance(check, KLDivergence):
+            rows = to_examples(read_json_lines(loaded.resolve(check.prompts)), labelled=True)
+            left = tuple(row for row in rows if prompt_key(row) not in trained)
+            refuse_duplicate_ids(check.prompts, left)
+            if len(left) < FEWEST_GENERAL_ROWS:
+                raise InvalidInputError(
+                    f"checks.{index}.prompts: {len(left)} rows of {check.prompts} are not trained on; "
+                    f"at least {FEWEST_GENERAL_ROWS} are needed"
+                )
+            general[check.prompts] = left
+    return general
 
 
 def _adapter_folders(loaded: LoadedSuite) -> Iterator[str]:

@@ -25,6 +25,7 @@ from harness.records import (
     FORMAT_VERSION,
     BenchmarkResult,
     Counters,
+    DriftRow,
     Example,
     Liveness,
     Prediction,
@@ -105,13 +106,13 @@ def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, 
         liveness = run.liveness(predictions)
     with stages.timed("benchmark"):
         benchmarks = run.benchmark(progress)
+        drift = run.drift(progress)
     write_evidence(
         folder,
         suite_text=inputs.loaded.text,
         schema=inputs.schema,
         examples={"test": inputs.datasets.test, "probe": inputs.datasets.probe},
-        predictions=predictions,
-        benchmarks=benchmarks,
+        tables={"predictions": predictions, "benchmarks": benchmarks, "drift": drift},
         reports={"liveness": liveness, **({"training": history} if history else {})},
     )
     manifest = run.manifest(stages.seconds, meter.reading(), (started, clock()), command, threads)
@@ -255,6 +256,20 @@ class _Run:
                 progress.advance()
         return results
 
+    def drift(self, progress: Progress) -> list[DriftRow]:
+        """The candidate's divergence from the base model on the general rows of each check that asks for it."""
+        from harness.engine.chat import training_ids
+
+        found = []
+        for name, examples in self._inputs.general.items():
+            progress.start(f"divergence on {name}", len(examples))
+            for example in examples:
+                row = training_ids(self._session.tokenizer, example.messages, example.target or "")
+                kl = self._session.divergence(*row, adapter=self._suite.candidate)
+                found.append(DriftRow(prompts=name, example_id=example.id, kl=kl, tokens=len(row[1])))
+                progress.advance()
+        return found
+
     def manifest(
         self,
         seconds: Mapping[str, float],
@@ -311,16 +326,14 @@ def _make_candidate(inputs: Inputs, base: Any, target: Path, meter: Any, progres
             except OSError as error:
                 raise InvalidInputError(f"{inputs.adapter / name}: cannot be read: {error.strerror}") from None
         return None
-    from harness.train.mix import draw_mix
     from harness.train.sft import TrainingRows, train_lora
 
     suite, datasets = inputs.loaded.suite, inputs.datasets
     if suite.train is None:
         raise InvalidInputError("the suite has no `train` section and no adapter was given; use --adapter DIR")
-    share = suite.data.mix.share if suite.data.mix else 0.0
     rows = TrainingRows(
         train=datasets.train,
-        mix=draw_mix(len(datasets.train), datasets.mix, share=share, seed=suite.seed),
+        mix=inputs.mix,
         validation=datasets.validation,
         system=inputs.prompts[suite.candidate],
     )

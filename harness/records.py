@@ -146,6 +146,16 @@ class BenchmarkResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftRow:
+    """How far the candidate's next-token distribution is from the base model's on one answer, nats per token."""
+
+    prompts: str  # the file that the row comes from, as the suite names it
+    example_id: str
+    kl: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossPoint:
     """The losses at one optimizer step, in nats per completion token."""
 

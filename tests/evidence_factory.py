@@ -12,6 +12,7 @@ from harness.records import (
     FORMAT_VERSION,
     BenchmarkResult,
     Counters,
+    DriftRow,
     Example,
     Liveness,
     LossPoint,
@@ -68,6 +69,7 @@ class Fixture:
         )
     )
     history: TrainingHistory | None = field(default_factory=lambda: history_of((2.0, 1.0, 0.5, 0.6), best=2))
+    drift: tuple[float, ...] = ()  # divergence of each row of general.jsonl
     edit_predictions: Callable[[list[Prediction]], list[Prediction]] = lambda rows: rows
     edit_benchmarks: Callable[[list[BenchmarkResult]], list[BenchmarkResult]] = lambda rows: rows
     tags: Callable[[int], tuple[str, ...]] = lambda i: ("odd",) if i % 2 else ()
@@ -100,8 +102,14 @@ class Fixture:
             suite_text=self.suite_text,
             schema=SCHEMA,
             examples={"test": test, "probe": probe},
-            predictions=self.edit_predictions(predictions),
-            benchmarks=self.edit_benchmarks(benchmarks),
+            tables={
+                "predictions": self.edit_predictions(predictions),
+                "benchmarks": self.edit_benchmarks(benchmarks),
+                "drift": [
+                    DriftRow(prompts="general.jsonl", example_id=f"g{i}", kl=value, tokens=9)
+                    for i, value in enumerate(self.drift)
+                ],
+            },
             reports={name: record for name, record in reports.items() if record is not None},
         )
         finish_run(folder, _manifest(folder, suite.digest, self.n_test, self.n_probe))

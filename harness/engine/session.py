@@ -98,6 +98,19 @@ class ModelSession:
             return score_continuations(model, requests, meter=self.meter)
 
     @torch.inference_mode()
+    def divergence(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: str) -> float:
+        """KL(base || adapter) of the next-token distributions, nats, mean over the answer's tokens (teacher-forced)."""
+        ids = torch.tensor([[*prompt, *answer[:-1]]], device=self.base.device)
+        logprobs = []
+        for name in (None, adapter):
+            with self.using(name) as model:
+                logits = model(input_ids=ids, logits_to_keep=len(answer)).logits[0].double()
+                logprobs.append(torch.log_softmax(logits, dim=-1))
+            self.meter.forwarded_tokens += ids.shape[1]
+        base, tuned = logprobs
+        return float((base.exp() * (base - tuned)).sum(dim=-1).mean())
+
+    @torch.inference_mode()
     def next_token_logits(self, prompts: Sequence[Sequence[int]], *, adapter: str | None) -> torch.Tensor:
         """Logits after each prompt, on the CPU; shape (prompts, vocabulary)."""
         rows = []

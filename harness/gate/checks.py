@@ -8,10 +8,20 @@ from typing import assert_never
 from harness.gate.benchmark_drop import benchmark_drop
 from harness.gate.better_than import better_than
 from harness.gate.evidence import Evidence
+from harness.gate.forgetting import kl_divergence, logprob_drop
 from harness.gate.training import healthy_training
 from harness.gate.valid_output import valid_output
 from harness.records import CheckResult
-from harness.suite.schema import BenchmarkDrop, BetterThan, CheckSpec, HealthyTraining, Statistics, ValidOutput
+from harness.suite.schema import (
+    BenchmarkDrop,
+    BetterThan,
+    CheckSpec,
+    HealthyTraining,
+    KLDivergence,
+    LogprobDrop,
+    Statistics,
+    ValidOutput,
+)
 
 
 def run_check(check: CheckSpec, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:
@@ -23,6 +33,10 @@ def run_check(check: CheckSpec, evidence: Evidence, statistics: Statistics) -> I
             yield valid_output(check, evidence, statistics)
         case BenchmarkDrop():
             yield benchmark_drop(check, evidence, statistics)
+        case LogprobDrop():
+            yield logprob_drop(check, evidence, statistics)
+        case KLDivergence():
+            yield kl_divergence(check, evidence, statistics)
         case HealthyTraining():
             yield healthy_training(check, evidence)
         case _:

@@ -9,6 +9,7 @@ from harness.errors import BrokenRunError
 from harness.records import (
     BASE_MODEL,
     BenchmarkResult,
+    DriftRow,
     Example,
     Liveness,
     Prediction,
@@ -29,6 +30,7 @@ class Evidence:
     answers: Mapping[tuple[str, str], Mapping[str, Prediction]]  # (system, data set) -> example id -> answer
     scores: Mapping[tuple[str, str, str], Mapping[str, ScoreResult]]  # (system, data set, scorer) -> id -> score
     benchmarks: Mapping[tuple[str, str], BenchmarkResult]  # (benchmark, system)
+    drift: Mapping[str, tuple[DriftRow, ...]]  # file of general rows, as the suite names it -> its rows
     training: TrainingHistory | None
     liveness: Liveness | None
     seed: int
@@ -70,6 +72,23 @@ def index_scores(scores: Iterable[ScoredAnswer]) -> dict[tuple[str, str, str], d
     for score in scores:
         indexed.setdefault((score.system, score.dataset, score.scorer), {})[score.example_id] = score.result
     return indexed
+
+
+def index_drift(rows: Iterable[DriftRow], wanted: Iterable[str]) -> dict[str, tuple[DriftRow, ...]]:
+    """Rows by the file they come from.
+
+    Raises:
+        BrokenRunError: a file has fewer than two rows in the evidence, or one of them twice.
+    """
+    indexed: dict[str, dict[str, DriftRow]] = {}
+    for row in rows:
+        if row.example_id in indexed.setdefault(row.prompts, {}):
+            raise BrokenRunError(f"{row.prompts}: {row.example_id!r} was measured twice")
+        indexed[row.prompts][row.example_id] = row
+    for name in wanted:
+        if len(indexed.get(name, {})) < 2:
+            raise BrokenRunError(f"{name}: the divergence on its rows is missing from the evidence")
+    return {name: tuple(found.values()) for name, found in indexed.items()}
 
 
 def index_benchmarks(

@@ -1,8 +1,8 @@
 """The run folder: evidence first, the manifest last, then what is derived from them.
 
 Evidence (written by a run, bound by digests in the manifest): suite.yaml, schema.json, examples.jsonl,
-predictions.jsonl, benchmarks.jsonl, training.json, liveness.json, adapter/. Derived (can be made again at any
-time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml, metrics.json.
+predictions.jsonl, benchmarks.jsonl, drift.jsonl, training.json, liveness.json, adapter/. Derived (can be made again
+at any time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml, metrics.json.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from harness.files import write_bytes, write_json, write_json_lines
 from harness.records import (
     FORMAT_VERSION,
     BenchmarkResult,
+    DriftRow,
     Example,
     Liveness,
     Prediction,
@@ -53,6 +54,7 @@ class StoredRun:
     examples: Mapping[str, tuple[Example, ...]]
     predictions: tuple[Prediction, ...]
     benchmarks: tuple[BenchmarkResult, ...]
+    drift: tuple[DriftRow, ...]
     training: TrainingHistory | None
     liveness: Liveness | None
 
@@ -77,8 +79,7 @@ def write_evidence(
     suite_text: str,
     schema: bytes | None,
     examples: Mapping[str, Sequence[Example]],
-    predictions: Sequence[Prediction],
-    benchmarks: Sequence[BenchmarkResult],
+    tables: Mapping[str, Sequence[Prediction | BenchmarkResult | DriftRow]],
     reports: Mapping[str, TrainingHistory | Liveness],
 ) -> None:
     """Write all evidence but the adapter, which the training wrote, and the manifest, which comes last."""
@@ -87,8 +88,8 @@ def write_evidence(
         write_bytes(folder / "schema.json", schema)
     rows = [{"dataset": name, **to_plain(example)} for name, items in examples.items() for example in items]
     write_json_lines(folder / "examples.jsonl", rows)
-    write_json_lines(folder / "predictions.jsonl", [to_plain(prediction) for prediction in predictions])
-    write_json_lines(folder / "benchmarks.jsonl", [to_plain(result) for result in benchmarks])
+    for name, records in tables.items():
+        write_json_lines(folder / f"{name}.jsonl", [to_plain(record) for record in records])
     for name, record in reports.items():
         write_json(folder / f"{name}.json", to_plain(record))
 
@@ -144,6 +145,7 @@ def read_run(folder: Path) -> StoredRun:
         examples={name: tuple(items) for name, items in examples.items()},
         predictions=read_records(Prediction, folder / "predictions.jsonl"),
         benchmarks=read_records(BenchmarkResult, folder / "benchmarks.jsonl"),
+        drift=read_records(DriftRow, folder / "drift.jsonl"),
         training=_optional(TrainingHistory, folder, "training.json", manifest),
         liveness=_optional(Liveness, folder, "liveness.json", manifest),
     )

@@ -223,4 +223,4 @@ def _members(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-CHECK_KINDS = ("better_than", "valid_output", "benchmark_drop", "healthy_training")
+CHECK_KINDS = ("better_than", "valid_output", "benchmark_drop", "logprob_drop", "kl_divergence", "healthy_training")

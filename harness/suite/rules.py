@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
-from harness.suite.schema import AdapterSystem, BenchmarkDrop, BetterThan, Suite, ValidOutput
+from harness.suite.schema import AdapterSystem, BenchmarkDrop, BetterThan, KLDivergence, LogprobDrop, Suite, ValidOutput
 from harness.suite.source import Document, Path, Problem
 
 
@@ -67,7 +67,7 @@ def _checks(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield (*here, "name"), f"two checks are named '{check.name}'"
         if isinstance(check, BetterThan):
             yield from _better_than(suite, check, here)
-        if isinstance(check, BenchmarkDrop) and check.benchmark not in suite.benchmarks:
+        if isinstance(check, BenchmarkDrop | LogprobDrop) and check.benchmark not in suite.benchmarks:
             known = ", ".join(suite.benchmarks) or "none declared"
             yield (*here, "benchmark"), f"'{check.benchmark}' is not a benchmark of this suite; known: {known}"
         if isinstance(check, ValidOutput):
@@ -117,6 +117,11 @@ def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
         (("data", "schema"), data.schema_file),
         (("data", "mix", "from"), data.mix.source if data.mix else None),
         (("data", "validation"), data.validation if isinstance(data.validation, str) else None),
+    ]
+    named += [
+        (("checks", index, "prompts"), check.prompts)
+        for index, check in enumerate(suite.checks)
+        if isinstance(check, KLDivergence)
     ]
     named += [(("systems", name, "system"), spec.system) for name, spec in suite.systems.items()]
     for path, relative in named:

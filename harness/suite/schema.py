@@ -179,13 +179,32 @@ class BenchmarkDrop(CheckDeclaration):
     margin_type: Literal["relative", "absolute"] = "relative"
 
 
+class LogprobDrop(CheckDeclaration):
+    """The right choices of a benchmark may not become less likely by the margin (nats) or more, on average."""
+
+    kind: Literal["logprob_drop"]
+    benchmark: Name
+    margin: Annotated[Number, Field(gt=0)] = 0.1
+
+
+class KLDivergence(CheckDeclaration):
+    """On general rows that were not trained on, the candidate may not be `limit` nats per token from the base."""
+
+    kind: Literal["kl_divergence"]
+    prompts: str
+    limit: Annotated[Number, Field(gt=0)] = 0.1
+
+
 class HealthyTraining(CheckDeclaration):
     """Finite losses and weights, better than untrained, stopped for a stated reason."""
 
     kind: Literal["healthy_training"]
 
 
-CheckSpec = Annotated[BetterThan | ValidOutput | BenchmarkDrop | HealthyTraining, Field(discriminator="kind")]
+CheckSpec = Annotated[
+    BetterThan | ValidOutput | BenchmarkDrop | LogprobDrop | KLDivergence | HealthyTraining,
+    Field(discriminator="kind"),
+]
 
 
 class Statistics(Declaration):

@@ -37,7 +37,8 @@ def test_a_run_leaves_all_its_evidence_and_reports(project: Path) -> None:
     names = {path.relative_to(only_run(project)).as_posix() for path in only_run(project).rglob("*") if path.is_file()}
     assert names == {
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "benchmarks.jsonl", "comparison.csv",
-        "examples.jsonl", "junit.xml", "liveness.json", "manifest.json", "metrics.json", "predictions.jsonl",
+        "drift.jsonl", "examples.jsonl", "junit.xml", "liveness.json", "manifest.json", "metrics.json",
+        "predictions.jsonl",
         "report.html", "scores.jsonl", "status.json", "suite.yaml", "summary.md", "training.json", "verdict.json",
     }  # fmt: skip
 
@@ -248,3 +249,29 @@ def test_history_lists_the_looks_at_each_test_set(tmp_path: Path) -> None:
         )
     found = harness("history", suite)
     assert "2 looked at it" in found.output and found.output.count("hold") == 2
+
+
+def test_forgetting_is_measured_on_rows_that_were_not_trained_on(tmp_path: Path) -> None:
+    fixture = Path(__file__).parents[1] / "fixtures" / "mmlu"
+    suite = write_tiny_suite(
+        tmp_path / "suites" / "tiny",
+        data="data: {train: train.jsonl, validation: 20%, test: test.jsonl, mix: {from: general.jsonl, share: 20%}}",
+        benchmarks=f"benchmarks:\n  quiz: {{task: mmlu, mmlu_dir: {fixture}, per_subject: 3, shots: 1}}",
+        checks=(
+            "checks:\n  - {kind: better_than}\n  - {kind: logprob_drop, benchmark: quiz, margin: 5}\n"
+            "  - {kind: kl_divergence, prompts: general.jsonl, limit: 5}\n"
+            "  - {kind: benchmark_drop, benchmark: quiz, blocking: false}"
+        ),
+    )
+    rows = [json.dumps({"prompt": f"general question {i}", "completion": f"answer {i}"}) for i in range(40)]
+    (suite / "general.jsonl").write_text("\n".join(rows))
+    found = json.loads(harness("run", suite, "--json").output.splitlines()[-1])
+    checks = {check["name"]: check for check in found["checks"]}
+    assert checks["logprob_drop/quiz"]["status"] == checks["kl_divergence/general.jsonl"]["status"] == "pass"
+    drift = [json.loads(line) for line in (Path(found["run"]) / "drift.jsonl").read_text().splitlines()]
+    training = json.loads((Path(found["run"]) / "training.json").read_text())
+    assert len(drift) == 40 - training["mixed_rows"]
+    assert training["mixed_rows"] > 0 and all(row["kl"] > 0 for row in drift)
+    # Random weights guess, so the benchmark cannot show forgetting and says so.
+    assert checks["benchmark_drop/quiz"]["status"] == "undecided"
+    assert "no headroom" in checks["benchmark_drop/quiz"]["reason"]

@@ -168,3 +168,17 @@ def test_models_that_cannot_be_found_are_named(tmp_path: Path) -> None:
         locate("gpt-9", suite_folder=tmp_path, cache=tmp_path)
     with pytest.raises(InvalidInputError, match="not a model folder"):
         locate(LocalModel(path="nowhere"), suite_folder=tmp_path, cache=tmp_path)
+
+
+def test_divergence_is_that_of_the_full_distributions(folders: dict[str, Path]) -> None:
+    session = ModelSession(load("tiny", folders["base"]), Meter())
+    session.attach("one", folders["one"])
+    prompt, answer = training_ids(session.tokenizer, ASK, "fine")
+    ids = torch.tensor([prompt + answer])
+    logprobs = []
+    for adapter in (None, "one"):
+        with session.using(adapter) as model, torch.inference_mode():
+            logprobs.append(torch.log_softmax(model(ids).logits[0, len(prompt) - 1 : -1].double(), dim=-1))
+    expected = torch.nn.functional.kl_div(logprobs[1], logprobs[0], reduction="none", log_target=True).sum(-1).mean()
+    assert session.divergence(prompt, answer, adapter="one") == pytest.approx(float(expected), rel=1e-5)
+    assert session.divergence(prompt, answer, adapter="one") > 0.01

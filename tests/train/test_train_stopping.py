@@ -43,7 +43,7 @@ def test_an_unmeasured_beginning_is_an_error(losses: tuple[float, ...]) -> None:
 
 
 def test_the_mix_is_the_declared_share_without_repeats() -> None:
-    from harness.train.mix import draw_mix
+    from harness.data.mixing import draw_mix
 
     general = [Example(id=str(i), messages=(Message(role="user", content=str(i)),), target="x") for i in range(50)]
     drawn = draw_mix(90, general, share=0.10, seed=1)

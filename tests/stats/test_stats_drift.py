@@ -1,0 +1,55 @@
+"""A mean against a bar, for values without a range."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp
+
+from harness.stats.drift import mean_against
+
+VALUES = np.random.default_rng(1).normal(0.2, 1.0, size=80)
+
+
+def test_it_is_never_bolder_than_students_t() -> None:
+    estimate, test = mean_against(VALUES, bar=0.0, alpha=0.05, seed=2)
+    assert estimate.value == pytest.approx(VALUES.mean(), abs=1e-12)
+    assert test.p_value >= ttest_1samp(VALUES, 0.0, alternative="greater").pvalue - 1e-12
+    low, high = ttest_1samp(VALUES, 0.0).confidence_interval(0.90)
+    assert estimate.low <= low + 1e-9 and estimate.high >= high - 1e-9
+
+
+def test_equal_weights_change_nothing_and_unequal_ones_give_the_weighted_mean() -> None:
+    plain, _ = mean_against(VALUES, bar=0.0, alpha=0.05, seed=2)
+    equal, _ = mean_against(VALUES, bar=0.0, alpha=0.05, seed=2, weights=np.full(80, 1 / 80))
+    assert equal.value == pytest.approx(plain.value) and equal.low == pytest.approx(plain.low)
+    shares = np.arange(1, 81) / np.arange(1, 81).sum()
+    weighted, _ = mean_against(VALUES, bar=0.0, alpha=0.05, seed=2, weights=shares)
+    assert weighted.value == pytest.approx(float(shares @ VALUES))
+
+
+def test_equal_values_are_judged_by_their_number() -> None:
+    few, test_few = mean_against([0.0, 0.0, 0.0], bar=-0.1, alpha=0.05, seed=1)
+    many, test_many = mean_against([0.0] * 200, bar=-0.1, alpha=0.05, seed=1)
+    assert test_few.p_value > 0.05 > test_many.p_value
+    assert few.low < many.low <= 0.0
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, float("nan")], [1.0, float("inf")]])
+def test_values_that_cannot_be_judged_are_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match="at least two values"):
+        mean_against(values, bar=0.0, alpha=0.05, seed=1)
+
+
+def test_shares_that_do_not_sum_to_one_are_refused() -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        mean_against([1.0, 2.0], bar=0.0, alpha=0.05, seed=1, weights=[0.2, 0.2])
+
+
+def test_chance_passes_at_the_stated_rate() -> None:
+    rng = np.random.default_rng(7)
+    passed = sum(
+        mean_against(rng.exponential(1.0, size=60) - 1.0, bar=0.0, alpha=0.05, seed=3)[1].p_value <= 0.05
+        for _ in range(300)
+    )
+    assert passed <= 26  # 300 x 5 % = 15; a correct test exceeds 26 less than once in 200 times
