@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.assembly import assemble_evidence, schema_validator
 from harness.clock import Clock
 from harness.errors import EvidenceRefusedError, ExitCode
 from harness.files import write_json, write_json_lines, write_text
 from harness.gate.comparing import compare_systems
-from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_drift, index_scores
-from harness.gate.requirements import refuse_incomplete_plan, refuse_unknown_scorers
+from harness.gate.evidence import Evidence
 from harness.gate.verdict import EXIT_CODES, decide
 from harness.records import (
     FORMAT_VERSION,
@@ -25,7 +25,6 @@ from harness.records import (
     Prediction,
     RunRecord,
     Score,
-    ScoredAnswer,
     ScorerSummary,
 )
 from harness.report.html import render_html
@@ -34,7 +33,7 @@ from harness.report.markdown import render_markdown
 from harness.report.metrics import flat_metrics
 from harness.report.page import Page
 from harness.report.view import build_page
-from harness.scoring.apply import SCORERS, score_answer
+from harness.scoring.apply import SCORERS
 from harness.scoring.json_schema import SchemaValidator
 from harness.scoring.overlap import corpus_statistics
 from harness.stats.summary import corpus_estimate, mean_estimate
@@ -43,7 +42,7 @@ from harness.store.frames import as_csv, comparison_frame
 from harness.store.ledger import LEDGER, Look, look_number, read_looks, record_look
 from harness.store.runs import ADAPTER, MANIFEST, StoredRun, drop_derived, read_run
 from harness.suite.load import LoadedSuite, parse_suite
-from harness.suite.schema import BetterThan, KLDivergence, Statistics, Suite
+from harness.suite.schema import BetterThan, Statistics, Suite
 from harness.trust.digests import digest_file, digest_tree
 from harness.trust.verdicts import expiry, seal
 
@@ -122,25 +121,7 @@ def build_record(
 ) -> RunRecord:
     """Score, compare and decide; pure but for the clock that was read."""
     suite = loaded.suite
-    refuse_unknown_scorers(suite)
-    refuse_incomplete_plan(suite, run.manifest.planned, run.manifest.absent_systems)
-    validator = SchemaValidator(run.schema) if run.schema is not None else None
-    answers = index_answers(run.predictions, run.examples, run.manifest.planned)
-    scores = tuple(_score(suite, run, answers, validator))
-    present = [name for name in suite.baselines if name not in run.manifest.absent_systems]
-    evidence = Evidence(
-        candidate=suite.candidate,
-        baselines=tuple(present),
-        absent=run.manifest.absent_systems,
-        examples=run.examples,
-        answers=answers,
-        scores=index_scores(scores),
-        benchmarks=index_benchmarks(run.benchmarks, suite.benchmarks, suite.candidate),
-        drift=index_drift(run.drift, (c.prompts for c in suite.checks if isinstance(c, KLDivergence))),
-        training=run.training,
-        liveness=run.liveness,
-        seed=run.manifest.seed,
-    )
+    scores, evidence = assemble_evidence(run, suite)
     return RunRecord(
         manifest=run.manifest,
         suite_text=run.suite_text,
@@ -157,30 +138,8 @@ def build_record(
         verdict=decide(suite, evidence, looks=looks, accepted=accepted),
         looks=looks,
         judged=judged.isoformat(timespec="seconds"),
-        schema_errors=_schema_errors(run.predictions, validator),
+        schema_errors=_schema_errors(run.predictions, schema_validator(run)),
     )
-
-
-def scorers_for(suite: Suite, dataset: str, *, has_schema: bool) -> list[str]:
-    """The scorers of a data set: those that the checks and the suite name, and the plain ones."""
-    if dataset != "test":
-        return ["json_valid", "schema_valid"] if has_schema else []
-    named = [check.scorer for check in suite.checks if isinstance(check, BetterThan)]
-    schema = ["schema_valid", "field_f1"] if has_schema else []
-    return list(dict.fromkeys([*named, "exact_match", *schema, *suite.scorers]))
-
-
-def _score(
-    suite: Suite,
-    run: StoredRun,
-    answers: dict[tuple[str, str], dict[str, Prediction]],
-    validator: SchemaValidator | None,
-) -> Iterator[ScoredAnswer]:
-    for (system, dataset), found in answers.items():
-        for scorer in scorers_for(suite, dataset, has_schema=validator is not None):
-            for example in run.examples[dataset]:
-                result = score_answer(scorer, found[example.id], example, validator)
-                yield ScoredAnswer(example_id=example.id, system=system, dataset=dataset, scorer=scorer, result=result)
 
 
 def _summaries(run: StoredRun, evidence: Evidence, statistics: Statistics) -> Iterator[ScorerSummary]:

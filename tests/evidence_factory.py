@@ -29,7 +29,8 @@ from harness.suite.load import parse_suite
 SCHEMA = (
     b'{"type":"object","properties":{"label":{"enum":["a","b"]}},"required":["label"],"additionalProperties":false}'
 )
-RIGHT, WRONG, INVALID = '{"label":"a"}', '{"label":"b"}', "no idea"
+LABELS = ('{"label":"a"}', '{"label":"b"}')
+INVALID = "no idea"
 
 SUITE = """\
 suite: fixture
@@ -77,13 +78,13 @@ class Fixture:
     def write(self, folder: Path) -> Path:
         """Write the run folder and return it."""
         suite = parse_suite(self.suite_text, folder / "suite.yaml", {}, files=False)
-        test = [_example(f"test-{i}", RIGHT, self.tags(i)) for i in range(self.n_test)]
+        test = [_example(f"test-{i}", LABELS[i // 2 % 2], self.tags(i)) for i in range(self.n_test)]
         probe = [_example(f"probe-{i}", None) for i in range(self.n_probe)]
         predictions = [
             *(_answer(e, "candidate", "test", self.candidate_right(i)) for i, e in enumerate(test)),
             *(_answer(e, "bare", "test", self.baseline_right(i)) for i, e in enumerate(test)),
             *(
-                replace(_answer(e, "candidate", "probe", True), text=INVALID if i < self.invalid_probes else RIGHT)
+                replace(_answer(e, "candidate", "probe", True), text=INVALID if i < self.invalid_probes else LABELS[0])
                 for i, e in enumerate(probe)
             ),
         ]
@@ -172,11 +173,13 @@ def _example(name: str, target: str | None, tags: tuple[str, ...] = ()) -> Examp
 
 
 def _answer(example: Example, system: str, dataset: str, right: bool) -> Prediction:
+    target = example.target or LABELS[0]
+    text = target if right else next(label for label in LABELS if label != target)
     return Prediction(
         example_id=example.id,
         system=system,
         dataset=dataset,
-        text=RIGHT if right else WRONG,
+        text=text,
         stop="end",
         prompt_tokens=12,
         output_tokens=6,

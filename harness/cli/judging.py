@@ -107,3 +107,105 @@ def report(run: Path, as_json: bool) -> None:
         print_json({"report": str(page), "decision": judgement.record.verdict.decision})
     else:
         click.echo(page)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--replicates", type=click.IntRange(100), default=500, show_default=True, help="Runs of each scenario.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
+@json_option
+def selftest(run: Path, replicates: int, seed: int, as_json: bool) -> None:
+    """Measure the gate's own error rates on a stored run, or on the last run of a suite."""
+    from dataclasses import asdict
+
+    from harness.errors import InvalidInputError
+    from harness.selftest import run_selftest
+    from harness.store.project import project_folders
+    from harness.store.runs import MANIFEST, latest_run, read_run
+    from harness.suite.load import parse_suite
+
+    if (run / MANIFEST).is_file():
+        stored = read_run(run)
+    else:
+        loaded = load(run, ())
+        found = latest_run(project_folders(loaded.folder).reports, loaded.suite.suite)
+        if found is None:
+            raise InvalidInputError(f"{run}: no finished run of this suite; harness run {run} makes one")
+        stored = found
+    suite = parse_suite(stored.suite_text, stored.folder / "suite.yaml", stored.manifest.overrides, files=False).suite
+    trials = run_selftest(stored, suite, replicates=replicates, seed=seed)
+    if as_json:
+        print_json({"run": stored.manifest.run_id, "replicates": replicates, "trials": [asdict(t) for t in trials]})
+        return
+    click.echo(f"run {stored.manifest.run_id}, {replicates} replicates, seed {seed}")
+    click.echo("| planted | wanted | done | 90 % interval | error rate |\n|---|---|---|---|---|")
+    for trial in trials:
+        rate = trial.rate
+        click.echo(
+            f"| {trial.name}: {trial.meaning} | {trial.wanted} | {rate.value:.1%} | {rate.low:.1%} to {rate.high:.1%} "
+            f"| {trial.error} {1 - rate.value:.1%} |"
+        )
+
+
+@click.command()
+@click.argument("baseline", type=click.Path(path_type=Path))
+@click.argument("candidate", type=click.Path(path_type=Path))
+@click.option("--scorer", help="Which score, when a file has several.")
+@click.option("--baseline-system", help="Which system of the baseline file, when it has several.")
+@click.option("--candidate-system", help="Which system of the candidate file, when it has several.")
+@click.option("--alpha", type=click.FloatRange(0.0001, 0.2), default=0.05, show_default=True, help="Error rate.")
+@json_option
+def compare(
+    baseline: Path,
+    candidate: Path,
+    scorer: str | None,
+    baseline_system: str | None,
+    candidate_system: str | None,
+    alpha: float,
+    as_json: bool,
+) -> None:
+    """Decide whether CANDIDATE beats BASELINE, two files of per-example scores or two runs."""
+    import sys
+
+    from harness.comparison import compare_files
+    from harness.gate.verdict import EXIT_CODES, STATUS_DECISIONS
+    from harness.suite.schema import Statistics
+
+    found = compare_files(
+        baseline,
+        candidate,
+        scorer=scorer,
+        systems=(baseline_system, candidate_system),
+        statistics=Statistics(alpha=alpha),
+        seed=0,
+    )
+    decision = STATUS_DECISIONS[found.status]
+    comparison = found.comparison
+    if as_json:
+        print_json(
+            {
+                "decision": decision,
+                "exit_code": int(EXIT_CODES[decision]),
+                "scorer": comparison.scorer,
+                "n": comparison.n,
+                "delta": comparison.delta.value,
+                "low": comparison.delta.low,
+                "high": comparison.delta.high,
+                "wins": comparison.wins,
+                "losses": comparison.losses,
+                "p_value": comparison.p_value,
+                "p_reverse": comparison.p_reverse,
+                "imputed": comparison.imputed,
+                "method": comparison.method,
+                "reason": found.reason,
+                "needs": found.needs,
+                "formats": [found.baseline.format, found.candidate.format],
+                "digests": [found.baseline.digest, found.candidate.digest],
+            }
+        )
+    else:
+        click.echo(f"{decision}: {found.reason}")
+        if found.needs:
+            click.echo(f"to settle it: {found.needs}")
+        click.echo(f"{comparison.method}; read as {found.baseline.format} and {found.candidate.format}")
+    sys.exit(int(EXIT_CODES[decision]))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.cli.judging import gate, report, run, train
+from harness.cli.judging import compare, gate, report, run, selftest, train
 from harness.cli.output import command_line
 from harness.cli.registry import baselines, history, promote, verify
 from harness.cli.suites import init, plan, validate
@@ -40,5 +40,5 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (baselines, gate, history, init, plan, promote, report, run, train, validate, verify):
+for command in (baselines, compare, gate, history, init, plan, promote, report, run, selftest, train, validate, verify):
     main.add_command(command)

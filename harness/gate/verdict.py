@@ -9,7 +9,7 @@ from harness.errors import ExitCode, InvalidInputError
 from harness.gate.checks import run_check
 from harness.gate.evidence import Evidence
 from harness.gate.training import adapter_is_live
-from harness.records import CheckResult, Decision, LookCount, Verdict
+from harness.records import CheckResult, Decision, LookCount, Status, Verdict
 from harness.suite.schema import Suite
 
 PROMPT_SIDE = ("prompt", "few_shot")
@@ -19,6 +19,10 @@ EXIT_CODES: dict[Decision, ExitCode] = {
     "hold": ExitCode.HOLD,
     "undecided": ExitCode.UNDECIDED,
 }
+
+
+# What a single comparison amounts to when it is all there is.
+STATUS_DECISIONS: dict[Status, Decision] = {"pass": "ship", "fail": "hold", "undecided": "undecided"}
 
 
 def decide(

@@ -47,6 +47,7 @@ def mean_against(
         high=test.high,
         confidence=1 - 2 * alpha,
         n=n,
-        method=f"the more conservative of Student's t and studentised bootstrap ({DEFAULT_RESAMPLES} resamples, seed {seed})",
+        method="the more conservative of Student's t and studentised bootstrap "
+        f"({DEFAULT_RESAMPLES} resamples, seed {seed})",
     )
     return estimate, test

@@ -30,7 +30,7 @@ from harness.stats.mean_tests import (
     tail_count,
     with_p_at_least,
 )
-from harness.stats.paired_proportions import mcnemar_exact, tango_interval, tango_p_value
+from harness.stats.paired_proportions import mcnemar_exact, mcnemar_midp, tango_interval, tango_p_value
 
 DEFAULT_RESAMPLES = 9999
 UNIT_RANGE = 1.0  # scores lie in [0, 1] unless they are seen to range wider
@@ -49,7 +49,7 @@ class PairedResult:
     method: str
 
 
-def compare_paired(
+def compare_paired(  # noqa: PLR0913  two arms and one keyword per choice, each handed on to the test it belongs to
     candidate: ArrayLike,
     baseline: ArrayLike,
     *,
@@ -58,11 +58,12 @@ def compare_paired(
     seed: int,
     clusters: Sequence[str | None] | None = None,
     resamples: int = DEFAULT_RESAMPLES,
+    mid_p: bool = False,
 ) -> PairedResult:
     """Compare two equally long arrays (n,) of scores, higher better, by the test their values call for.
 
     Clustered when some cluster holds more than one example (None: the example stands alone); else binary when
-    every score is 0 or 1; else bounded.
+    every score is 0 or 1; else bounded. `mid_p` concerns the binary test only.
 
     Raises:
         ValueError: no pairs, unequal lengths, a score that is not finite, or alpha or min_gain out of range.
@@ -73,12 +74,16 @@ def compare_paired(
             first, second, clusters, alpha=alpha, min_gain=min_gain, seed=seed, resamples=resamples
         )
     if _is_binary(first) and _is_binary(second):
-        return compare_binary(first, second, alpha=alpha, min_gain=min_gain)
+        return compare_binary(first, second, alpha=alpha, min_gain=min_gain, mid_p=mid_p)
     return compare_bounded(first, second, alpha=alpha, min_gain=min_gain, seed=seed, resamples=resamples)
 
 
-def compare_binary(candidate: ArrayLike, baseline: ArrayLike, *, alpha: float, min_gain: float) -> PairedResult:
+def compare_binary(
+    candidate: ArrayLike, baseline: ArrayLike, *, alpha: float, min_gain: float, mid_p: bool = False
+) -> PairedResult:
     """Compare 0/1 scores: exact McNemar; with a min_gain the larger p of it and Tango's score test.
+
+    `mid_p` takes McNemar's mid-p-value instead of the exact one: more power, at most slightly above alpha.
 
     The exact test stays in with a min_gain, because the score test alone is the easier one for a few wins: a
     tiny min_gain would let through what none holds back.
@@ -86,7 +91,7 @@ def compare_binary(candidate: ArrayLike, baseline: ArrayLike, *, alpha: float, m
     Raises:
         ValueError: as `compare_paired`, or a score other than 0 and 1.
 
-    Source: McNemar 1947; Tango 1998.
+    Source: McNemar 1947; Tango 1998; Fagerland et al. 2013 (mid-p).
     """
     first, second = paired_scores(candidate, baseline)
     _require_rates(alpha, min_gain)
@@ -96,12 +101,13 @@ def compare_binary(candidate: ArrayLike, baseline: ArrayLike, *, alpha: float, m
     wins, losses = int(first.sum()) - both, int(second.sum()) - both
     neither = n - both - wins - losses
     low, high = tango_interval(both, wins, losses, neither, 1 - 2 * alpha)
-    p_value, p_reverse = mcnemar_exact(wins, losses), mcnemar_exact(losses, wins)
-    method = "exact one-sided McNemar; Tango score interval"
+    mcnemar, kind = (mcnemar_midp, "mid-p") if mid_p else (mcnemar_exact, "exact")
+    p_value, p_reverse = mcnemar(wins, losses), mcnemar(losses, wins)
+    method = f"{kind} one-sided McNemar; Tango score interval"
     if min_gain > 0:
         p_value = max(p_value, tango_p_value(both, wins, losses, neither, min_gain))
         p_reverse = tango_p_value(both, losses, wins, neither, -min_gain)
-        method = f"Tango score test of a gain above {min_gain:g}, and exact McNemar; Tango score interval"
+        method = f"Tango score test of a gain above {min_gain:g}, and {kind} McNemar; Tango score interval"
     test = MeanTest(low=low, high=high, p_value=p_value, p_reverse=p_reverse)
     return _result(first - second, (wins - losses) / n, test, alpha=alpha, bar=min_gain, method=method)
 

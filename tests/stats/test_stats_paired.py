@@ -10,7 +10,7 @@ from harness.stats.paired import (
     compare_clustered,
     compare_paired,
 )
-from harness.stats.paired_proportions import tango_interval, tango_p_value
+from harness.stats.paired_proportions import mcnemar_midp, tango_interval, tango_p_value
 
 ALPHA = 0.05
 OUTCOMES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
@@ -49,6 +49,36 @@ def test_binary_result_is_mcnemar_and_tango_when_there_is_no_min_gain():
     assert result.delta.value == pytest.approx(0.2)
     assert (result.delta.low, result.delta.high) == pytest.approx(tango_interval(36, 12, 2, 0, 0.9))
     assert (result.delta.confidence, result.delta.n) == (0.9, 50)
+
+
+def test_mid_p_is_used_and_named_when_asked_for():
+    candidate, baseline = [1] * 4 + [1] * 40, [0] * 4 + [1] * 40
+    exact, mid = (compare_paired(candidate, baseline, alpha=ALPHA, seed=0, mid_p=mid_p) for mid_p in (False, True))
+    assert (exact.p_value, mid.p_value) == (0.0625, 0.03125)
+    assert mid.p_reverse == mcnemar_midp(0, 4)
+    assert (status(exact), status(mid)) == ("undecided", "pass")
+    assert exact.method.startswith("exact one-sided McNemar")
+    assert mid.method.startswith("mid-p one-sided McNemar")
+
+
+def test_mid_p_changes_nothing_when_the_scores_are_not_binary():
+    candidate, baseline = [0.5, 0.9, 0.7, 0.4], [0.4, 0.5, 0.7, 0.6]
+    for clusters in (None, ["a", "a", "b", None]):
+        exact, mid = (
+            compare_paired(candidate, baseline, alpha=ALPHA, seed=0, clusters=clusters, resamples=199, mid_p=mid_p)
+            for mid_p in (False, True)
+        )
+        assert exact == mid
+
+
+@given(OUTCOMES)
+def test_mid_p_never_gets_easier_when_min_gain_grows(pairs):
+    candidate, baseline = [c for c, _ in pairs], [b for _, b in pairs]
+    p = [
+        compare_binary(candidate, baseline, alpha=ALPHA, min_gain=gain, mid_p=True).p_value
+        for gain in (0.0, 1e-6, 0.01, 0.1, 0.5, 1.0)
+    ]
+    assert np.all(np.diff(p) >= -1e-12)
 
 
 def test_p_follows_tango_when_min_gain_is_substantial():

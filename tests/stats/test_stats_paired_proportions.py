@@ -10,6 +10,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.stats.paired_proportions import (
     mcnemar_exact,
+    mcnemar_midp,
     newcombe_interval,
     tango_interval,
     tango_p_value,
@@ -48,6 +49,39 @@ def test_no_discordant_pair_says_nothing_when_mcnemar_is_asked():
     assert mcnemar_exact(0, 0) == 1.0
 
 
+def test_midp_counts_half_of_the_outcome_when_every_small_table_is_enumerated():
+    for wins in range(12):
+        for losses in range(12):
+            total = wins + losses
+            expected = binom.sf(wins, total, 0.5) + binom.pmf(wins, total, 0.5) / 2
+            assert mcnemar_midp(wins, losses) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(3, 0), (9, 2), (19, 15), (130, 101)])
+def test_midp_is_the_two_sided_exact_test_less_the_outcome_when_wins_are_more(wins, losses):
+    two_sided = mcnemar([[50, wins], [losses, 50]], exact=True).pvalue
+    expected = two_sided - binom.pmf(wins, wins + losses, 0.5)  # Fagerland et al. 2013
+    assert 2 * mcnemar_midp(wins, losses) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_midp_never_exceeds_the_exact_test_and_sums_to_one_when_reversed(wins, losses):
+    assert mcnemar_midp(wins, losses) <= mcnemar_exact(wins, losses)
+    assert mcnemar_midp(wins, losses) + mcnemar_midp(losses, wins) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("changing", [0.05, 0.3, 1.0])
+def test_midp_rejects_at_most_slightly_above_alpha_when_every_outcome_is_enumerated(changing):
+    n, alpha = 50, 0.05
+    rejected = sum(
+        binom.pmf(d, n, changing) * binom.pmf(w, d, 0.5)
+        for d in range(n + 1)
+        for w in range(d + 1)
+        if mcnemar_midp(w, d - w) <= alpha
+    )
+    assert rejected <= 0.06
+
+
 def test_tango_interval_matches_the_reference_when_given_36_12_2_0():
     assert tango_interval(36, 12, 2, 0, 0.95) == pytest.approx((0.0611, 0.3447), abs=5e-5)
 
@@ -61,6 +95,7 @@ def test_methods_match_r_contingencytables_when_given_the_table_of_cavo_2012():
     assert tango_interval(*counts, 0.95) == pytest.approx((-0.1240, -0.0054), abs=5e-5)
     assert newcombe_interval(*counts, 0.95) == pytest.approx((-0.1186, -0.0046), abs=5e-5)
     assert 2 * mcnemar_exact(16, 6) == pytest.approx(0.052479, abs=5e-7)
+    assert 2 * mcnemar_midp(16, 6) == pytest.approx(0.034690, abs=5e-7)
 
 
 def score_by_maximisation(counts, delta):
@@ -130,6 +165,8 @@ def test_tango_p_value_is_monotone_when_the_margin_grows():
     "call",
     [
         lambda: mcnemar_exact(-1, 2),
+        lambda: mcnemar_midp(-1, 2),
+        lambda: mcnemar_midp(2, -1),
         lambda: tango_interval(0, 0, 0, 0, 0.9),
         lambda: tango_interval(1, float("nan"), 0, 0, 0.9),
         lambda: tango_interval(1, -1, 3, 0, 0.9),

@@ -1,0 +1,225 @@
+"""Measure this suite's gate on its own stored outcomes: how often it ships what it must not, and holds what it may.
+
+Each replicate draws the stored examples, probes and benchmark questions anew with replacement, plants one fault (or
+none), and runs the very function that decides. Nothing is trained or answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.random import Generator
+
+from harness.assembly import assemble_evidence
+from harness.data.splits import refuse_overlap
+from harness.errors import InvalidInputError
+from harness.gate.evidence import Evidence
+from harness.gate.verdict import decide
+from harness.records import BASE_MODEL, BenchmarkResult, Estimate, Example, Liveness, Score, ScoreResult
+from harness.scoring.text import exact_match
+from harness.stats.proportion import proportion_estimate
+from harness.store.runs import StoredRun
+from harness.suite.schema import BenchmarkDrop, Suite, ValidOutput
+
+PLANTED_DROP = 0.05  # of all questions, beyond what the candidate lost already
+PLANTED_TRUNCATION = 0.05  # of the probe's answers
+Plant = Callable[[Evidence, Generator], Evidence]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One scenario: how often the gate did what it should, with an exact interval."""
+
+    name: str
+    meaning: str
+    wanted: str  # "ship" or "not ship"
+    rate: Estimate
+    error: str  # what a miss is called
+
+
+def run_selftest(run: StoredRun, suite: Suite, *, replicates: int, seed: int) -> list[Trial]:
+    """Measure every scenario that the suite's checks and the stored evidence allow.
+
+    Raises:
+        BrokenRunError: evidence that does not pair.
+    """
+    _, evidence = assemble_evidence(run, suite)
+    trials: list[Trial] = []
+    for name, meaning, wanted, plant in _scenarios(suite, evidence):
+        rng = np.random.default_rng([seed, len(trials)])
+        shipped = sum(decide(suite, plant(_redraw(evidence, rng), rng)).decision == "ship" for _ in range(replicates))
+        hits = shipped if wanted == "ship" else replicates - shipped
+        trials.append(
+            Trial(
+                name=name,
+                meaning=meaning,
+                wanted=wanted,
+                rate=proportion_estimate(hits, replicates, suite.statistics.alpha),
+                error="false block" if wanted == "ship" else "false ship",
+            )
+        )
+    trials.append(_leak(run))
+    return trials
+
+
+def _scenarios(suite: Suite, evidence: Evidence) -> list[tuple[str, str, str, Plant]]:
+    found: list[tuple[str, str, str, Plant]] = [
+        ("as it is", "the candidate's own outcomes; it ships when it deserves to", "ship", lambda e, _: e),
+        ("equal systems", "candidate and closest baseline exchange answers by coin", "not ship", _exchange),
+        ("shuffled answers", "the candidate's answers under wrong examples", "not ship", _shuffle),
+        ("base as candidate", "a baseline's answers handed in as the candidate's", "not ship", _impostor),
+        ("adapter without effect", "logits and answers equal the base model's", "not ship", _null_adapter),
+    ]
+    if any(isinstance(check, ValidOutput) for check in suite.checks):
+        meaning = f"{PLANTED_TRUNCATION:.0%} of the probed answers cut off"
+        found.append(("truncated JSON", meaning, "not ship", _truncate(suite)))
+    if any(isinstance(check, BenchmarkDrop) for check in suite.checks):
+        lost = f"the candidate is {100 * PLANTED_DROP:.0f} points worse on each benchmark than it is"
+        found.append(("lost ability", lost, "not ship", _forget(suite)))
+    return found
+
+
+def _redraw(evidence: Evidence, rng: Generator) -> Evidence:
+    """The evidence with its examples, probes and questions drawn with replacement, under new ids."""
+    examples: dict[str, tuple[Example, ...]] = {}
+    scores: dict[tuple[str, str, str], dict[str, ScoreResult]] = {key: {} for key in evidence.scores}
+    answers = {key: dict(found) for key, found in evidence.answers.items()}
+    for dataset, rows in evidence.examples.items():
+        drawn = [rows[index] for index in rng.integers(len(rows), size=len(rows))]
+        renamed = [replace(row, id=f"{row.id}#{place}") for place, row in enumerate(drawn)]
+        examples[dataset] = tuple(renamed)
+        for (system, name, scorer), found in evidence.scores.items():
+            if name == dataset:
+                pairs = zip(renamed, drawn, strict=True)
+                scores[system, name, scorer] = {new.id: found[old.id] for new, old in pairs}
+        for (system, name), given in evidence.answers.items():
+            if name == dataset:
+                answers[system, name] = {new.id: given[old.id] for new, old in zip(renamed, drawn, strict=True)}
+    benchmarks = {}
+    for name in {name for name, _ in evidence.benchmarks}:
+        picks = _stratified(evidence.benchmarks[name, BASE_MODEL], rng)
+        for key in ((name, BASE_MODEL), (name, evidence.candidate)):
+            benchmarks[key] = _pick(evidence.benchmarks[key], picks)
+    return replace(evidence, examples=examples, scores=scores, answers=answers, benchmarks=benchmarks)
+
+
+def _stratified(result: BenchmarkResult, rng: Generator) -> list[str]:
+    by_subject: dict[str, list[str]] = {}
+    for outcome in result.outcomes:
+        by_subject.setdefault(outcome.subject, []).append(outcome.question_id)
+    return [str(item) for ids in by_subject.values() for item in rng.choice(ids, size=len(ids))]
+
+
+def _pick(result: BenchmarkResult, ids: list[str]) -> BenchmarkResult:
+    found = {outcome.question_id: outcome for outcome in result.outcomes}
+    drawn = [replace(found[name], question_id=f"{name}#{place}") for place, name in enumerate(ids)]
+    return replace(result, outcomes=tuple(drawn))
+
+
+def _with_candidate_scores(
+    evidence: Evidence, dataset: str, change: Callable[[str, Mapping[str, ScoreResult]], dict[str, ScoreResult]]
+) -> Evidence:
+    """The evidence with the candidate's scores on one data set replaced, scorer by scorer."""
+    scores = {
+        key: change(key[2], found) if key[:2] == (evidence.candidate, dataset) else found
+        for key, found in evidence.scores.items()
+    }
+    return replace(evidence, scores=scores)
+
+
+def _closest(evidence: Evidence) -> str:
+    """The baseline with the best mean on the scorer that every run has."""
+
+    def mean(name: str) -> float:
+        found = evidence.scores[name, "test", "exact_match"].values()
+        return float(np.mean([score.value if isinstance(score, Score) else 0.0 for score in found]))
+
+    return max(evidence.baselines, key=lambda name: (mean(name), name))
+
+
+def _exchange(evidence: Evidence, rng: Generator) -> Evidence:
+    """Two systems that differ as candidate and closest baseline do, and of which neither is better."""
+    rival = _closest(evidence)
+    swap = {example.id: bool(rng.integers(2)) for example in evidence.examples["test"]}
+    scores = dict(evidence.scores)
+    for system, dataset, scorer in evidence.scores:
+        if (system, dataset) == (evidence.candidate, "test"):
+            ours, theirs = evidence.scores[system, "test", scorer], evidence.scores[rival, "test", scorer]
+            scores[system, "test", scorer] = {key: theirs[key] if swap[key] else ours[key] for key in ours}
+            scores[rival, "test", scorer] = {key: ours[key] if swap[key] else theirs[key] for key in ours}
+    return replace(evidence, scores=scores)
+
+
+def _shuffle(evidence: Evidence, rng: Generator) -> Evidence:
+    """What shuffled answers score: the candidate is right as often as its answer fits another example."""
+    rows = evidence.examples["test"]
+    answers = evidence.answers[evidence.candidate, "test"]
+    moved: dict[str, ScoreResult] = {
+        row.id: exact_match(answers[rows[place].id].text, row.target or "")
+        for row, place in zip(rows, rng.permutation(len(rows)), strict=True)
+    }
+    return _with_candidate_scores(evidence, "test", lambda _, __: dict(moved))
+
+
+def _impostor(evidence: Evidence, rng: Generator) -> Evidence:
+    rival = _closest(evidence)
+    return _with_candidate_scores(evidence, "test", lambda scorer, _: dict(evidence.scores[rival, "test", scorer]))
+
+
+def _null_adapter(evidence: Evidence, rng: Generator) -> Evidence:
+    found = Liveness(prompts=1, differing_answers=0, max_logit_difference=0.0, logits_finite=True)
+    return replace(evidence, liveness=found)
+
+
+def _truncate(suite: Suite) -> Plant:
+    dataset = next(check.on for check in suite.checks if isinstance(check, ValidOutput))
+
+    def plant(evidence: Evidence, rng: Generator) -> Evidence:
+        cut = {example.id for example in evidence.examples[dataset] if rng.random() < PLANTED_TRUNCATION}
+
+        def change(scorer: str, found: Mapping[str, ScoreResult]) -> dict[str, ScoreResult]:
+            return {key: Score(0.0) if key in cut else score for key, score in found.items()}
+
+        return _with_candidate_scores(evidence, dataset, change)
+
+    return plant
+
+
+def _forget(suite: Suite) -> Plant:
+    names = [check.benchmark for check in suite.checks if isinstance(check, BenchmarkDrop)]
+
+    def plant(evidence: Evidence, rng: Generator) -> Evidence:
+        benchmarks = dict(evidence.benchmarks)
+        for name in names:
+            result = benchmarks[name, evidence.candidate]
+            right = [place for place, outcome in enumerate(result.outcomes) if outcome.correct]
+            lost = round(PLANTED_DROP * len(result.outcomes))
+            wrong = set(rng.choice(right, size=min(lost, len(right)), replace=False).tolist())
+            outcomes = [replace(o, correct=False) if i in wrong else o for i, o in enumerate(result.outcomes)]
+            benchmarks[name, evidence.candidate] = replace(result, outcomes=tuple(outcomes))
+        return replace(evidence, benchmarks=benchmarks)
+
+    return plant
+
+
+def _leak(run: StoredRun) -> Trial:
+    """Every test row, planted in the training rows in another form, must be refused before anything runs."""
+    test = run.examples["test"]
+    refused = 0
+    for example in test:
+        last = example.messages[-1]
+        disguised = replace(last, content=f"  {last.content.upper()} !")
+        leaked = replace(example, messages=(*example.messages[:-1], disguised), id=f"leak {example.id}")
+        try:
+            refuse_overlap({"train": (leaked,), "test": test})
+        except InvalidInputError:
+            refused += 1
+    return Trial(
+        name="leaked rows",
+        meaning="a test row among the training rows, in capitals and with other spacing",
+        wanted="not ship",
+        rate=proportion_estimate(refused, len(test), 0.05),
+        error="false ship",
+    )

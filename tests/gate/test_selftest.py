@@ -1,0 +1,66 @@
+"""The self-test measures what it says: a sound gate errs rarely, and a broken one is found out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from evidence_factory import SUITE, Fixture
+
+from harness.cli.main import main
+
+SMALL = Fixture(
+    suite_text=SUITE.replace("bar: 99.5%", "bar: 97%").replace("margin: 5%", "margin: 10%"),
+    n_probe=300,
+    questions=400,
+)
+
+
+def trials(folder: Path, *arguments: str) -> dict[str, float]:
+    result = CliRunner().invoke(main, ["selftest", str(folder), "--replicates", "100", "--json", *arguments])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return {trial["name"]: trial["rate"]["value"] for trial in json.loads(result.stdout)["trials"]}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    return trials(SMALL.write(tmp_path_factory.mktemp("runs") / "run"))
+
+
+def test_a_deserving_candidate_ships_and_planted_faults_do_not(measured: dict[str, float]) -> None:
+    assert measured["as it is"] >= 0.9
+    # Of two labels, shuffled answers are right half of the time, as the baseline is: another pair of equal systems.
+    for name in ("equal systems", "shuffled answers"):
+        assert measured[name] >= 0.88, name  # 5 % may ship; 12 of 100 would be past chance
+    for name in ("base as candidate", "adapter without effect", "leaked rows"):
+        assert measured[name] == 1.0, name
+    assert measured["truncated JSON"] >= 0.9
+    assert measured["lost ability"] >= 0.5
+
+
+def test_scenarios_follow_the_checks_of_the_suite(tmp_path: Path) -> None:
+    lines = [
+        line for line in SMALL.suite_text.splitlines() if "benchmark_drop" not in line and "valid_output" not in line
+    ]
+    folder = Fixture(suite_text="\n".join(lines) + "\n", n_probe=300, questions=400).write(tmp_path / "run")
+    assert {"truncated JSON", "lost ability"} & trials(folder).keys() == set()
+
+
+def test_a_gate_that_ships_equal_systems_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.gate import comparing
+
+    # The classic fault: the mean is higher, so it ships.
+    def by_the_mean(comparison: object, statistics: object, *, min_gain: float = 0.0) -> tuple[str, str, str]:
+        return ("pass" if comparison.delta.value > 0 else "fail"), "by the mean", ""  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("harness.gate.better_than.judge_comparison", by_the_mean)
+    assert comparing.judge_comparison is not by_the_mean
+    assert trials(SMALL.write(tmp_path / "run"))["equal systems"] < 0.75
+
+
+def test_the_same_seed_gives_the_same_table(tmp_path: Path, measured: dict[str, float]) -> None:
+    folder = SMALL.write(tmp_path / "run")
+    assert trials(folder) == measured
+    assert trials(folder, "--seed", "1") != measured
