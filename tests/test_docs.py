@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import click
+import pytest
 
 from harness.cli.main import main
 from harness.errors import ExitCode
@@ -35,6 +36,14 @@ def test_every_exit_code_is_explained() -> None:
 def test_ci_runs_the_very_test_command_of_the_readme() -> None:
     (command,) = re.findall(r"runs the tests:\n\n```bash\n(.+)\n```", README)
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == command
+
+
+def test_the_readmes_example_runs_and_says_what_it_should(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("('pass', 'better: +14.5 points")
+    assert "1 missing scores were counted against the candidate" in printed
 
 
 def test_every_suite_is_listed() -> None:

@@ -28,6 +28,7 @@ def better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) -
             baseline=baseline,
             statistics=statistics,
             min_gain=check.min_gain,
+            mid_p=check.mid_p,
             tag=check.tag,
         )
         status, reason, needs = judge_comparison(comparison, statistics, min_gain=check.min_gain)

@@ -27,6 +27,7 @@ def compare_scores(
     statistics: Statistics,
     seed: int,
     min_gain: float = 0.0,
+    mid_p: bool = False,
     clusters: Mapping[str, str | None] | None = None,
 ) -> Comparison:
     """Compare two systems by example id, with the test that the scores (0 to 1, higher better) call for.
@@ -47,6 +48,7 @@ def compare_scores(
         [other.value if isinstance(other, Score) else BEST for _, other in pairs],
         alpha=statistics.alpha,
         min_gain=min_gain,
+        mid_p=mid_p,
         seed=seed,
         clusters=[clusters.get(key) for key in candidate] if clusters else None,
         resamples=statistics.resamples,
@@ -88,6 +90,7 @@ def compare_systems(
     baseline: str,
     statistics: Statistics,
     min_gain: float = 0.0,
+    mid_p: bool = False,
     tag: str | None = None,
 ) -> Comparison:
     """Compare candidate and baseline on the test set, or on its examples with `tag`.
@@ -109,6 +112,7 @@ def compare_systems(
             statistics=statistics,
             seed=evidence.seed,
             min_gain=min_gain,
+            mid_p=mid_p,
             clusters={example.id: example.cluster for example in examples},
         )
     return replace(comparison, candidate=evidence.candidate, baseline=baseline, scorer=scorer, tag=tag)

@@ -180,5 +180,8 @@ def latest_run(reports: Path, suite: str) -> StoredRun | None:
     """The newest finished run of a suite whose evidence is whole; None when there is none."""
     for folder in sorted((reports / suite).glob("*/"), reverse=True):
         if (folder / MANIFEST).is_file():
-            return read_run(folder)
+            try:
+                return read_run(folder)
+            except (BrokenRunError, EvidenceRefusedError):
+                continue  # damaged, or written by another version: an older one may be whole
     return None

@@ -160,6 +160,7 @@ class BetterThan(CheckDeclaration):
     baselines: Literal["all"] | list[Name] = "all"
     min_gain: Fraction = 0.0
     tag: Name | None = None  # only the examples with this tag
+    mid_p: bool = False  # McNemar's mid-p: less conservative, no longer exact
 
 
 class ValidOutput(CheckDeclaration):
@@ -168,6 +169,7 @@ class ValidOutput(CheckDeclaration):
     kind: Literal["valid_output"]
     on: Literal["probe", "test"] = "probe"
     bar: OpenFraction = 0.995
+    rule: Literal["lower_bound", "point"] = "lower_bound"  # point: the share itself decides, whatever chance did
 
 
 class BenchmarkDrop(CheckDeclaration):

@@ -51,6 +51,9 @@ def fail_candidate(count: int) -> object:
 NO_EFFECT = Liveness(prompts=200, differing_answers=0, max_logit_difference=0.0, logits_finite=True)
 NOT_FINITE = Liveness(prompts=200, differing_answers=200, max_logit_difference=0.0, logits_finite=False)
 
+POINT = SUITE.replace("bar: 99.5%", "bar: 99.5%, rule: point")
+MID_P = SUITE.replace("baselines: all", "baselines: all, mid_p: true")
+
 TABLE = [
     ("a clear gain ships", Fixture(), 0),
     ("0 invalid of 1,000 ships", Fixture(invalid_probes=0), 0),
@@ -116,6 +119,18 @@ TABLE = [
         "a check that does not block does not hold",
         Fixture(suite_text=SUITE.replace("bar: 99.5%", "bar: 99.5%, blocking: false"), invalid_probes=500),
         0,
+    ),
+    ("5 of 1,000 reach the bar by the share itself", Fixture(suite_text=POINT, invalid_probes=5), 0),
+    ("6 of 1,000 miss the bar by the share itself", Fixture(suite_text=POINT, invalid_probes=6), 3),
+    (
+        "4 wins to 0 pass by mid-p",
+        Fixture(suite_text=MID_P, candidate_right=lambda i: i < 104, baseline_right=lambda i: i < 100),
+        0,
+    ),
+    (
+        "3 wins to 0 do not pass by mid-p",
+        Fixture(suite_text=MID_P, candidate_right=lambda i: i < 103, baseline_right=lambda i: i < 100),
+        4,
     ),
 ]
 
