@@ -1,16 +1,18 @@
-"""From a stored run to what the gate looks at: every answer scored, every arm complete or refused."""
+"""From answers to what the gate looks at: every answer scored, every arm complete or refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from harness.gate.benchmark_drop import benchmark_drop
+from harness.gate.better_than import better_than
 from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_drift, index_scores
 from harness.gate.requirements import refuse_incomplete_plan, refuse_unknown_scorers
-from harness.records import Prediction, ScoredAnswer
+from harness.records import BenchmarkResult, Example, Prediction, ScoredAnswer
 from harness.scoring.apply import score_answer
 from harness.scoring.json_schema import SchemaValidator
 from harness.store.runs import StoredRun
-from harness.suite.schema import BetterThan, KLDivergence, Suite
+from harness.suite.schema import BenchmarkDrop, BetterThan, KLDivergence, Suite
 
 
 def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer, ...], Evidence]:
@@ -22,7 +24,7 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
     refuse_unknown_scorers(suite)
     refuse_incomplete_plan(suite, run.manifest.planned, run.manifest.absent_systems)
     answers = index_answers(run.predictions, run.examples, run.manifest.planned)
-    scores = tuple(_score(suite, run, answers, schema_validator(run)))
+    scores = tuple(score_answers(suite, run.examples, answers, schema_validator(run)))
     present = tuple(name for name in suite.baselines if name not in run.manifest.absent_systems)
     evidence = Evidence(
         candidate=suite.candidate,
@@ -33,6 +35,7 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
         scores=index_scores(scores),
         benchmarks=index_benchmarks(run.benchmarks, suite.benchmarks, suite.candidate),
         drift=index_drift(run.drift, (c.prompts for c in suite.checks if isinstance(c, KLDivergence))),
+        pool=run.manifest.pool,
         training=run.training,
         liveness=run.liveness,
         seed=run.manifest.seed,
@@ -54,14 +57,76 @@ def scorers_for(suite: Suite, dataset: str, *, has_schema: bool) -> list[str]:
     return list(dict.fromkeys([*named, "exact_match", *schema, *suite.scorers]))
 
 
-def _score(
+def score_answers(
     suite: Suite,
-    run: StoredRun,
-    answers: dict[tuple[str, str], dict[str, Prediction]],
+    examples: Mapping[str, tuple[Example, ...]],
+    answers: Mapping[tuple[str, str], Mapping[str, Prediction]],
     validator: SchemaValidator | None,
 ) -> Iterator[ScoredAnswer]:
+    """Every answer scored by every scorer of its data set."""
     for (system, dataset), found in answers.items():
         for scorer in scorers_for(suite, dataset, has_schema=validator is not None):
-            for example in run.examples[dataset]:
+            for example in examples[dataset]:
                 result = score_answer(scorer, found[example.id], example, validator)
                 yield ScoredAnswer(example_id=example.id, system=system, dataset=dataset, scorer=scorer, result=result)
+
+
+def gains_settled(
+    suite: Suite,
+    examples: tuple[Example, ...],
+    predictions: Iterable[Prediction],
+    *,
+    absent: Mapping[str, str],
+    validator: SchemaValidator | None,
+    pool: int,
+) -> bool:
+    """Whether every gain that the suite asks for is decided on the examples answered so far, in their order."""
+    names = [name for name in suite.systems if name not in absent]
+    test = {"test": examples}
+    answers = index_answers(predictions, test, {f"{name}/test": len(examples) for name in names})
+    evidence = Evidence(
+        candidate=suite.candidate,
+        baselines=tuple(name for name in suite.baselines if name not in absent),
+        absent=absent,
+        examples=test,
+        answers=answers,
+        scores=index_scores(score_answers(suite, test, answers, validator)),
+        benchmarks={},
+        drift={},
+        pool={"test": pool},
+        training=None,
+        liveness=None,
+        seed=suite.seed,
+    )
+    results = [
+        result
+        for check in suite.checks
+        if isinstance(check, BetterThan)
+        for result in better_than(check, evidence, suite.statistics)
+    ]
+    return all(result.status != "undecided" for result in results if result.baseline not in absent)
+
+
+def drop_settled(suite: Suite, results: Sequence[BenchmarkResult]) -> bool:
+    """Whether every check of lost ability is decided on the questions answered so far, in their order.
+
+    A benchmark that no such check reads is never settled early.
+    """
+    name = results[0].benchmark
+    evidence = Evidence(
+        candidate=suite.candidate,
+        baselines=(),
+        absent={},
+        examples={},
+        answers={},
+        scores={},
+        benchmarks=index_benchmarks(results, [name], suite.candidate),
+        drift={},
+        pool={},
+        training=None,
+        liveness=None,
+        seed=suite.seed,
+    )
+    checks = [check for check in suite.checks if isinstance(check, BenchmarkDrop) and check.benchmark == name]
+    found = [benchmark_drop(check, evidence, suite.statistics) for check in checks]
+    return bool(found) and all(result.status != "undecided" for result in found)

@@ -32,6 +32,7 @@ class Inputs:
     mix: tuple[Example, ...]  # the general rows that are mixed into training
     general: Mapping[str, tuple[Example, ...]]  # file of a kl_divergence check -> its rows that are not trained on
     schema: bytes | None
+    validator: SchemaValidator | None
     prompts: Mapping[str, str | None]  # system -> text of its system message
     promoted: PromotedBaseline | None
     absent: Mapping[str, str]
@@ -48,6 +49,10 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     suite = loaded.suite
     refuse_unknown_scorers(suite)
     datasets = load_datasets(loaded)
+    if suite.statistics.mode != "fixed" and any(example.cluster for example in datasets.test):
+        raise InvalidInputError(
+            f"statistics.mode: {suite.statistics.mode} bets on independent examples, and the test rows have clusters"
+        )
     refuse_empty_slices(suite, {tag for example in datasets.test for tag in example.tags})
     schema = _read_schema(loaded)
     promoted = find_promoted(registry, suite.suite)
@@ -70,6 +75,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         mix=mix,
         general=_general_rows(loaded, mix),
         schema=schema,
+        validator=SchemaValidator(parse(schema.decode("utf-8"))) if schema is not None else None,
         prompts={name: _system_message(loaded, name, promoted) for name in suite.systems},
         promoted=promoted,
         absent=absent,

@@ -143,6 +143,7 @@ class BenchmarkResult:
     chance: float
     outcomes: tuple[QuestionOutcome, ...]
     weights: Mapping[str, float]
+    pool: int | None = None  # all questions there are, when the outcomes are in one uniform random order of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,6 +290,7 @@ class RunManifest:
     absent_systems: Mapping[str, str]  # name -> why it did not take part
     candidate_system: str | None = None  # its system message
     planned: Mapping[str, int]
+    pool: Mapping[str, int]  # data set -> how many examples it has; more than planned when the run stopped early
     digests: Mapping[str, str]
     evidence: Mapping[str, str]
     versions: Mapping[str, str]

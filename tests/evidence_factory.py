@@ -58,6 +58,8 @@ class Fixture:
     suite_text: str = SUITE
     n_test: int = 200
     n_probe: int = 1000
+    pool: int | None = None  # examples in the test set, when the run stopped before all were answered
+    benchmark_pool: int | None = None  # questions in the whole benchmark, when they are in random order
     candidate_right: Callable[[int], bool] = lambda i: i % 10 != 0  # 90 %
     baseline_right: Callable[[int], bool] = lambda i: i % 2 == 0  # 50 %
     invalid_probes: int = 0
@@ -89,8 +91,8 @@ class Fixture:
             ),
         ]
         benchmarks = [
-            outcomes_of(BASE_MODEL, self.questions, self.base_correct),
-            outcomes_of("candidate", self.questions, self.tuned_correct),
+            replace(outcomes_of(BASE_MODEL, self.questions, self.base_correct), pool=self.benchmark_pool),
+            replace(outcomes_of("candidate", self.questions, self.tuned_correct), pool=self.benchmark_pool),
         ]
         begin_run(folder, {})
         adapter = folder / "adapter"
@@ -113,7 +115,7 @@ class Fixture:
             },
             reports={name: record for name, record in reports.items() if record is not None},
         )
-        finish_run(folder, _manifest(folder, suite.digest, self.n_test, self.n_probe))
+        finish_run(folder, _manifest(folder, suite.digest, self.n_test, self.n_probe, self.pool))
         return folder
 
 
@@ -187,7 +189,7 @@ def _answer(example: Example, system: str, dataset: str, right: bool) -> Predict
     )
 
 
-def _manifest(folder: Path, suite_digest: str, n_test: int, n_probe: int) -> RunManifest:
+def _manifest(folder: Path, suite_digest: str, n_test: int, n_probe: int, pool: int | None) -> RunManifest:
     planned = {"candidate/test": n_test, "bare/test": n_test, "candidate/probe": n_probe}
     return RunManifest(
         format_version=FORMAT_VERSION,
@@ -207,6 +209,7 @@ def _manifest(folder: Path, suite_digest: str, n_test: int, n_probe: int) -> Run
         ),
         absent_systems={},
         planned={name: count for name, count in planned.items() if count},
+        pool={"test": pool or n_test, "probe": n_probe},
         digests={"test.jsonl": "t" * 64, "suite": suite_digest, "base": "b" * 64, "adapter:candidate": "c" * 64},
         evidence={},
         versions={"python": "3.11"},

@@ -56,10 +56,10 @@ def load_tiny(folder: Path, *, seed: int = 0) -> LoadedModel:
 LABELS = ("red", "blue")
 
 
-def write_tiny_suite(folder: Path, *, rows: int = 24, **changes: str) -> Path:
+def write_tiny_suite(folder: Path, *, rows: int = 24, test_rows: int = 12, **changes: str) -> Path:
     """A suite that trains a tiny model on a task of two labels; `changes` replace its sections."""
     make_tiny_model(folder / "model")
-    for name, first, count in (("train", 0, rows), ("test", 1000, 12)):
+    for name, first, count in (("train", 0, rows), ("test", 1000, test_rows)):
         lines = [
             json.dumps({"prompt": f"item {first + i}", "completion": LABELS[i % 2], "tags": [LABELS[i % 2]]})
             for i in range(count)

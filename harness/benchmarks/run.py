@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lm_eval.evaluator import simple_evaluate
@@ -13,6 +14,7 @@ from harness.benchmarks.tasks import BenchmarkTasks
 from harness.engine.session import ModelSession
 from harness.errors import BrokenRunError
 from harness.records import BenchmarkResult, QuestionOutcome
+from harness.stats.sequential import permutation
 
 
 def run_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, system: str, adapter: str | None) -> BenchmarkResult:
@@ -46,6 +48,47 @@ def run_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, system: str, 
         outcomes=tuple(outcomes),
         weights=tasks.weights,
     )
+
+
+def run_until_settled(
+    tasks: BenchmarkTasks,
+    session: ModelSession,
+    arms: Mapping[str, str | None],
+    *,
+    seed: int,
+    every: int,
+    settled: Callable[[Sequence[BenchmarkResult]], bool],
+) -> list[BenchmarkResult]:
+    """Both systems on the whole benchmark in one uniform random order, until a look finds it settled.
+
+    `arms` maps a system's name to its adapter. Questions are grouped by subject inside a block, so that prefixes
+    are shared, and put back into the random order, which the bets need.
+    """
+    ids = [question.id for subject in tasks.subjects for question in subject.asked]
+    order = [ids[index] for index in permutation(len(ids), seed)]
+    outcomes: dict[str, list[QuestionOutcome]] = {system: [] for system in arms}
+    results: list[BenchmarkResult] = []
+    for first in range(0, len(order), every):
+        block = order[first : first + every]
+        for system, adapter in arms.items():
+            part = run_benchmark(tasks.subset(block), session, system=system, adapter=adapter)
+            found = {outcome.question_id: outcome for outcome in part.outcomes}
+            outcomes[system] += [found[name] for name in block]
+        results = [
+            BenchmarkResult(
+                benchmark=tasks.name,
+                system=system,
+                task_digest=tasks.digest,
+                chance=tasks.chance,
+                outcomes=tuple(outcomes[system]),
+                weights=tasks.weights,
+                pool=len(ids),
+            )
+            for system in arms
+        ]
+        if settled(results):
+            break
+    return results
 
 
 def _outcome(sample: dict[str, Any], subject: str) -> QuestionOutcome:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ class BenchmarkTasks:
     def build(self) -> list[Any]:
         """Fresh lm-eval task objects, one per subject."""
         return [ConfigurableTask(config=self._config(subject)) for subject in self.subjects]
+
+    def subset(self, ids: Collection[str]) -> BenchmarkTasks:
+        """The same tasks with only these questions asked."""
+        wanted = set(ids)
+        kept = [
+            replace(subject, asked=tuple(question for question in subject.asked if question.id in wanted))
+            for subject in self.subjects
+        ]
+        return BenchmarkTasks(self.name, self.template, [subject for subject in kept if subject.asked], self.shots)
 
     def task_name(self, subject: Subject) -> str:
         """lm-eval's name of a subject's task."""

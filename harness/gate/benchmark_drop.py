@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
+from harness.gate.sequential import bet
 from harness.records import BASE_MODEL, BenchmarkResult, CheckResult, Status
 from harness.stats.noninferiority import above_chance, absolute_noninferiority, relative_noninferiority
 from harness.suite.schema import BenchmarkDrop, Statistics
@@ -28,6 +29,8 @@ def benchmark_drop(check: BenchmarkDrop, evidence: Evidence, statistics: Statist
             f"to be above chance ({base.chance:.0%}), so forgetting cannot be seen here"
         )
         return check_result(check, name, "undecided", reason, n=n, needs="a benchmark that the base model can do")
+    if statistics.mode != "fixed" and base.pool is not None:
+        return _early(check, name, ours, theirs, base.pool, statistics)
     test = relative_noninferiority if check.margin_type == "relative" else absolute_noninferiority
     found = test(ours, theirs, subjects, base.weights, margin=check.margin, alpha=statistics.alpha)
     floor = check.margin * (found.baseline_accuracy if check.margin_type == "relative" else 1.0)
@@ -61,6 +64,41 @@ def benchmark_drop(check: BenchmarkDrop, evidence: Evidence, statistics: Statist
         n=n,
         method=found.method,
         needs=needs,
+    )
+
+
+def _early(
+    check: BenchmarkDrop, name: str, ours: list[int], theirs: list[int], pool: int, statistics: Statistics
+) -> CheckResult:
+    """Bet on the questions of a fixed benchmark, drawn without replacement in one uniform random order."""
+    relative = check.margin_type == "relative"
+    kept = 1 - check.margin if relative else 1.0
+    result = bet(
+        [after - kept * before for after, before in zip(ours, theirs, strict=True)],
+        bar=0.0 if relative else -check.margin,
+        low=-kept,
+        statistics=statistics,
+        pool=pool,
+        population=pool,
+    )
+    before, after = sum(theirs) / len(theirs), sum(ours) / len(ours)
+    shown = (
+        f"{check.benchmark}: {before:.1%} before, {after:.1%} after; the drop may not reach {check.margin:.1%} "
+        f"{check.margin_type}; {result.n_used:,} of {pool:,} questions used"
+    )
+    reason = {"pass": shown, "fail": f"general ability was lost: {shown}", "undecided": f"not settled: {shown}"}
+    return check_result(
+        check,
+        name,
+        result.decision,
+        reason[result.decision],
+        baseline=BASE_MODEL,
+        observed=after - before,
+        limit=-check.margin * (before if relative else 1.0),
+        unit="points",
+        n=result.n_used,
+        method=result.method,
+        needs="the rest of the benchmark" if result.decision == "undecided" else "",
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from harness.gate.comparing import compare_systems, judge_comparison
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
+from harness.gate.sequential import bet_on_gain, judge_early, scores_in_order
 from harness.records import CheckResult, Score
 from harness.suite.schema import BetterThan, Statistics
 
@@ -21,34 +22,53 @@ def better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) -
         if baseline in evidence.absent:
             reason = f"{baseline} did not take part: {evidence.absent[baseline]}"
             yield check_result(check, name, "undecided", reason, baseline=baseline, blocking=False)
-            continue
-        comparison = compare_systems(
-            evidence,
-            scorer=check.scorer,
-            baseline=baseline,
-            statistics=statistics,
-            min_gain=check.min_gain,
-            mid_p=check.mid_p,
-            tag=check.tag,
-        )
+        else:
+            yield _against(baseline, check, name, evidence, statistics)
+
+
+def _against(baseline: str, check: BetterThan, name: str, evidence: Evidence, statistics: Statistics) -> CheckResult:
+    comparison = compare_systems(
+        evidence,
+        scorer=check.scorer,
+        baseline=baseline,
+        statistics=statistics,
+        min_gain=check.min_gain,
+        mid_p=check.mid_p,
+        tag=check.tag,
+    )
+    low: float | None = comparison.delta.low
+    high: float | None = comparison.delta.high
+    method = comparison.method
+    if statistics.mode == "fixed":
         status, reason, needs = judge_comparison(comparison, statistics, min_gain=check.min_gain)
-        if status != "pass" and check.tag is None:
-            reason += _driver_slice(evidence, check.scorer, baseline)
-        yield check_result(
-            check,
-            name,
-            status,
-            reason,
-            baseline=baseline,
-            observed=comparison.delta.value,
-            low=comparison.delta.low,
-            high=comparison.delta.high,
-            limit=check.min_gain,
-            unit="points",
-            n=comparison.n,
-            method=comparison.method,
-            needs=needs,
+    else:
+        early = bet_on_gain(
+            scores_in_order(evidence, evidence.candidate, check.scorer),
+            scores_in_order(evidence, baseline, check.scorer),
+            min_gain=check.min_gain,
+            statistics=statistics,
+            pool=evidence.pool["test"],
         )
+        status, reason, needs = judge_early(early, comparison, statistics)
+        # An interval for a fixed number of examples does not hold where looking chose the number.
+        low, high, method = None, None, early.method
+    if status != "pass" and check.tag is None:
+        reason += _driver_slice(evidence, check.scorer, baseline)
+    return check_result(
+        check,
+        name,
+        status,
+        reason,
+        baseline=baseline,
+        observed=comparison.delta.value,
+        low=low,
+        high=high,
+        limit=check.min_gain,
+        unit="points",
+        n=comparison.n,
+        method=method,
+        needs=needs,
+    )
 
 
 def _driver_slice(evidence: Evidence, scorer: str, baseline: str) -> str:

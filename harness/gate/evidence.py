@@ -31,6 +31,7 @@ class Evidence:
     scores: Mapping[tuple[str, str, str], Mapping[str, ScoreResult]]  # (system, data set, scorer) -> id -> score
     benchmarks: Mapping[tuple[str, str], BenchmarkResult]  # (benchmark, system)
     drift: Mapping[str, tuple[DriftRow, ...]]  # file of general rows, as the suite names it -> its rows
+    pool: Mapping[str, int]  # data set -> how many examples it has, used or not
     training: TrainingHistory | None
     liveness: Liveness | None
     seed: int

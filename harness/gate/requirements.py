@@ -18,6 +18,10 @@ def refuse_unknown_scorers(suite: Suite) -> None:
         if SCORERS[scorer].needs_schema and suite.data.schema_file is None:
             raise InvalidInputError(f"{place}: the scorer '{scorer}' needs `data.schema`")
     for index, check in enumerate(suite.checks):
+        if isinstance(check, BetterThan) and suite.statistics.mode != "fixed" and SCORERS[check.scorer].corpus:
+            raise InvalidInputError(
+                f"checks.{index}.scorer: {check.scorer} is a corpus metric, which only mode fixed can judge"
+            )
         if isinstance(check, BetterThan) and check.min_gain > 0 and SCORERS[check.scorer].corpus:
             raise InvalidInputError(f"checks.{index}.min_gain: {check.scorer} is a corpus metric; only 0 can be tested")
 

@@ -11,7 +11,7 @@ from harness.suite.source import Document, Path, Problem
 
 def semantic_problems(suite: Suite, document: Document) -> Iterator[Problem]:
     """Every rule a suite breaks beyond the types of its values."""
-    for path, message in (*_candidate(suite), *_baselines(suite), *_checks(suite)):
+    for path, message in (*_candidate(suite), *_baselines(suite), *_checks(suite), *_early(suite)):
         yield Problem(document.position(path), path, message)
 
 
@@ -75,6 +75,25 @@ def _checks(suite: Suite) -> Iterator[tuple[Path, str]]:
                 yield here, "`valid_output` needs `data.schema`, the JSON Schema of an answer"
             if check.on == "probe" and suite.data.probe is None:
                 yield here, "`valid_output` on probe needs `data.probe`; or say `on: test`"
+
+
+def _early(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """What a mode that may stop early cannot do: its looks are at one random order of whole sets."""
+    mode = suite.statistics.mode
+    if mode == "fixed":
+        return
+    for index, check in enumerate(suite.checks):
+        here: Path = ("checks", index)
+        if isinstance(check, BetterThan) and check.tag is not None:
+            yield (*here, "tag"), f"a slice cannot be judged in mode {mode}, which may stop before the slice is whole"
+        if isinstance(check, ValidOutput) and check.on == "test":
+            yield here, f"`valid_output` on test needs mode fixed, since mode {mode} may stop early; use a probe"
+        if isinstance(check, LogprobDrop) and _is_whole(suite, check.benchmark):
+            yield here, f"`logprob_drop` needs mode fixed, since mode {mode} may stop the benchmark early"
+
+
+def _is_whole(suite: Suite, benchmark: str) -> bool:
+    return benchmark in suite.benchmarks and suite.benchmarks[benchmark].per_subject is None
 
 
 def _not_vacuous(suite: Suite) -> Iterator[tuple[Path, str]]:

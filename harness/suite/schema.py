@@ -213,6 +213,8 @@ class Statistics(Declaration):
     """The error rate of the gate and what it may impute."""
 
     alpha: Annotated[Number, Field(gt=0, le=0.2)] = 0.05
+    mode: Literal["fixed", "hybrid", "anytime"] = "fixed"  # the others may stop early, and then compute no more
+    look_every: Annotated[int, Field(ge=1)] = 100  # examples or questions between two looks
     min_effect: OpenFraction = 0.05  # the smallest gain worth having; says how many examples would settle a check
     holdout_budget: Annotated[int, Field(ge=1)] | None = None  # candidates a test set may judge; alpha is shared out
     max_unscored: Fraction = 0.01

@@ -275,3 +275,34 @@ def test_forgetting_is_measured_on_rows_that_were_not_trained_on(tmp_path: Path)
     # Random weights guess, so the benchmark cannot show forgetting and says so.
     assert checks["benchmark_drop/quiz"]["status"] == "undecided"
     assert "no headroom" in checks["benchmark_drop/quiz"]["reason"]
+
+
+def test_a_run_that_may_stop_early_answers_no_more_than_it_needs(tmp_path: Path) -> None:
+    fixture = Path(__file__).parents[1] / "fixtures" / "mmlu"
+    suite = write_tiny_suite(
+        tmp_path / "suites" / "tiny",
+        rows=120,
+        test_rows=200,
+        # Random weights learn to say one of the labels, which is right for half of the rows; untrained they never are.
+        train="train: {learning_rate: 1e-2, epochs: 4, rank: 8, alpha: 16}",
+        decoding="decoding: {max_new_tokens: 8}",
+        benchmarks=f"benchmarks:\n  quiz: {{task: mmlu, mmlu_dir: {fixture}, per_subject: null, shots: 1}}",
+        checks="statistics: {mode: anytime, look_every: 20}\nchecks:\n  - {kind: better_than}\n"
+        "  - {kind: benchmark_drop, benchmark: quiz, blocking: false}",
+    )
+    found = json.loads(harness("run", suite, "--json").output.splitlines()[-1])
+    folder = Path(found["run"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    used = manifest["planned"]["candidate/test"]
+    assert manifest["pool"]["test"] == 200
+    assert used % 20 == 0 and used < 200, found
+    assert manifest["planned"] == {f"{name}/test": used for name in ("candidate", "bare", "few-shot")}
+    rows = [json.loads(line) for line in (folder / "examples.jsonl").read_text().splitlines()]
+    assert len(rows) == used
+    assert [row["id"] for row in rows] != sorted(row["id"] for row in rows), "in random order"
+    gains = [check for check in found["checks"] if check["name"].startswith("better_than")]
+    assert {check["status"] for check in gains} == {"pass"}
+    assert all("of 200 examples used" in check["reason"] for check in gains)
+    results = [json.loads(line) for line in (folder / "benchmarks.jsonl").read_text().splitlines()]
+    assert [result["pool"] for result in results] == [12, 12]
+    assert harness("gate", folder).exit_code == found["exit_code"]

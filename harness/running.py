@@ -1,0 +1,275 @@
+"""One run in progress: the systems of a suite on one base model, and the evidence that they give."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import __version__
+from harness.assembly import drop_settled, gains_settled
+from harness.prepare import Inputs
+from harness.progress import Progress
+from harness.records import (
+    BASE_MODEL,
+    FORMAT_VERSION,
+    BenchmarkResult,
+    Counters,
+    DriftRow,
+    Example,
+    Liveness,
+    Prediction,
+    RunManifest,
+    SystemFact,
+)
+from harness.stats.sequential import permutation
+from harness.store.runs import ADAPTER
+from harness.suite.schema import AdapterSystem, ValidOutput
+from harness.trust.digests import digest_bytes, digest_files, digest_tree
+
+if TYPE_CHECKING:
+    from harness.engine.session import ModelSession
+    from harness.systems.interface import System
+
+LIVENESS_PROMPTS = 8
+
+
+class Run:
+    """One run in progress: the systems of the suite on one base model."""
+
+    def __init__(self, inputs: Inputs, session: ModelSession, folder: Path, base_digest: str) -> None:
+        self._inputs, self._session, self._folder = inputs, session, folder
+        self._suite, self._base_digest = inputs.loaded.suite, base_digest
+        self._adapters = {name: digest_tree(digest_files(path)) for name, path in self._adapter_folders().items()}
+        for name, path in self._adapter_folders().items():
+            session.attach(name, path)
+        self.systems = self._build()
+        # What is answered; fewer test examples, in another order, when the run stops early.
+        self.examples = {"test": inputs.datasets.test, "probe": inputs.datasets.probe}
+
+    def _adapter_folders(self) -> dict[str, Path]:
+        folders = {}
+        for name, spec in self._suite.systems.items():
+            if not isinstance(spec, AdapterSystem) or name in self._inputs.absent:
+                continue
+            if spec.role == "candidate":
+                folders[name] = self._folder / ADAPTER
+            elif spec.source == "promoted":
+                assert self._inputs.promoted is not None
+                folders[name] = self._inputs.promoted.adapter
+            else:
+                folders[name] = self._inputs.loaded.resolve(str(spec.source))
+        return folders
+
+    def _build(self) -> list[System]:
+        from harness.systems.build import Ingredients, build_system
+
+        shared = Ingredients(
+            session=self._session,
+            decoding=self._suite.decoding,
+            train=self._inputs.datasets.train,
+            seed=self._suite.seed,
+            base_digest=self._base_digest,
+        )
+        return [
+            build_system(
+                name,
+                spec,
+                system=self._inputs.prompts[name],
+                adapter_digest=self._adapters.get(name),
+                shared=shared,
+            )
+            for name, spec in self._suite.systems.items()
+            if name not in self._inputs.absent
+        ]
+
+    def _plan(self) -> list[tuple[System, str, tuple[Example, ...]]]:
+        """Which system answers which data set."""
+        plan = [(system, "test", self.examples["test"]) for system in self.systems]
+        on_probe = any(isinstance(check, ValidOutput) and check.on == "probe" for check in self._suite.checks)
+        if on_probe:
+            plan += [(system, "probe", self.examples["probe"]) for system in self.systems if system.role == "candidate"]
+        return plan
+
+    def answer(self, progress: Progress) -> list[Prediction]:
+        """Every planned answer, system by system; in a mode that may stop early, block by block until settled."""
+        if self._suite.statistics.mode != "fixed":
+            return self._answer_until_settled(progress)
+        predictions: list[Prediction] = []
+        for system, dataset, examples in self._plan():
+            predictions += _answers(system, dataset, examples, progress)
+        return predictions
+
+    def _answer_until_settled(self, progress: Progress) -> list[Prediction]:
+        test, statistics = self._inputs.datasets.test, self._suite.statistics
+        order = [test[index] for index in permutation(len(test), self._suite.seed)]
+        by_system: dict[str, list[Prediction]] = {system.name: [] for system in self.systems}
+        for first in range(0, len(order), statistics.look_every):
+            block = tuple(order[first : first + statistics.look_every])
+            for system in self.systems:
+                by_system[system.name] += _answers(system, "test", block, progress)
+            self.examples["test"] = tuple(order[: first + len(block)])
+            found = [prediction for answers in by_system.values() for prediction in answers]
+            if gains_settled(
+                self._suite,
+                self.examples["test"],
+                found,
+                absent=self._inputs.absent,
+                validator=self._inputs.validator,
+                pool=len(test),
+            ):
+                progress.say(f"settled after {len(self.examples['test'])} of {len(test)} test examples")
+                break
+        probes = [item for item in self._plan() if item[1] != "test"]
+        return found + [p for system, name, examples in probes for p in _answers(system, name, examples, progress)]
+
+    def liveness(self, predictions: list[Prediction]) -> Liveness:
+        """How far the candidate is from the base model under the same prompt."""
+        import torch
+
+        candidate, prompts = self._suite.candidate, self._inputs.prompts
+        twin = next(
+            name
+            for name, spec in self._suite.systems.items()
+            if spec.kind == "prompt" and prompts[name] == prompts[candidate]
+        )
+        ours, theirs = (
+            {p.example_id: p.text for p in predictions if p.system == name and p.dataset == "test"}
+            for name in (candidate, twin)
+        )
+        from harness.engine.chat import with_system
+
+        rows = self.examples["test"][:LIVENESS_PROMPTS]
+        ids = [self._session.prompt_ids(with_system(row.messages, prompts[candidate])) for row in rows]
+        with_adapter = self._session.next_token_logits(ids, adapter=candidate)
+        without = self._session.next_token_logits(ids, adapter=None)
+        finite = bool(torch.isfinite(with_adapter).all())
+        return Liveness(
+            prompts=len(ours),
+            differing_answers=sum(ours[key] != theirs[key] for key in ours),
+            max_logit_difference=float((with_adapter - without).abs().max()) if finite else 0.0,
+            logits_finite=finite,
+        )
+
+    def benchmark(self, progress: Progress) -> list[BenchmarkResult]:
+        """The base model and the candidate on every benchmark."""
+        if not self._suite.benchmarks:
+            return []
+        from harness.benchmarks.run import run_benchmark, run_until_settled
+        from harness.benchmarks.tasks import plan_benchmark
+
+        suite, results = self._suite, []
+        arms = {BASE_MODEL: None, suite.candidate: suite.candidate}
+        for name, declared in suite.benchmarks.items():
+            tasks = plan_benchmark(name, declared, folder=self._inputs.loaded.folder, seed=suite.seed)
+            progress.start(f"benchmark {name}", 0)
+            if suite.statistics.mode == "fixed" or declared.per_subject is not None:
+                results += [run_benchmark(tasks, self._session, system=s, adapter=a) for s, a in arms.items()]
+            else:
+                results += run_until_settled(
+                    tasks,
+                    self._session,
+                    arms,
+                    seed=suite.seed,
+                    every=suite.statistics.look_every,
+                    settled=lambda found: drop_settled(suite, found),
+                )
+        return results
+
+    def drift(self, progress: Progress) -> list[DriftRow]:
+        """The candidate's divergence from the base model on the general rows of each check that asks for it."""
+        from harness.engine.chat import training_ids
+
+        found = []
+        for name, examples in self._inputs.general.items():
+            progress.start(f"divergence on {name}", len(examples))
+            for example in examples:
+                row = training_ids(self._session.tokenizer, example.messages, example.target or "")
+                kl = self._session.divergence(*row, adapter=self._suite.candidate)
+                found.append(DriftRow(prompts=name, example_id=example.id, kl=kl, tokens=len(row[1])))
+                progress.advance()
+        return found
+
+    def manifest(
+        self,
+        seconds: Mapping[str, float],
+        counters: Counters,
+        times: tuple[datetime, datetime],
+        command: str,
+        threads: int,
+    ) -> RunManifest:
+        """Who, what and when; its `evidence` is filled when the run is finished."""
+        inputs, suite = self._inputs, self._suite
+        commit, dirty = _git_state(inputs.loaded.folder)
+        digests = {"suite": inputs.loaded.digest, "base": self._base_digest, **inputs.datasets.digests}
+        digests |= {f"adapter:{name}": digest for name, digest in self._adapters.items()}
+        digests |= {
+            f"prompt:{name}": digest_bytes(text.encode("utf-8")) for name, text in inputs.prompts.items() if text
+        }
+        if inputs.schema is not None:
+            digests["schema"] = digest_bytes(inputs.schema)
+        return RunManifest(
+            format_version=FORMAT_VERSION,
+            run_id=self._folder.name,
+            suite=suite.suite,
+            suite_path=inputs.loaded.folder.name,
+            tool_version=__version__,
+            started=times[0].isoformat(timespec="seconds"),
+            finished=times[1].isoformat(timespec="seconds"),
+            seed=suite.seed,
+            command=command,
+            git_commit=commit,
+            git_dirty=dirty,
+            systems=tuple(
+                SystemFact(name=s.name, kind=s.kind, role=s.role, signature=s.signature()) for s in self.systems
+            ),
+            absent_systems=inputs.absent,
+            candidate_system=inputs.prompts[suite.candidate],
+            planned={f"{system.name}/{dataset}": len(examples) for system, dataset, examples in self._plan()},
+            pool={"test": len(inputs.datasets.test), "probe": len(inputs.datasets.probe)},
+            digests=digests,
+            evidence={},
+            versions={**_versions(), "threads": str(threads)},
+            overrides=inputs.loaded.overrides,
+            counters=counters,
+            seconds=seconds,
+            warnings=inputs.warnings,
+        )
+
+
+def _answers(system: System, dataset: str, examples: tuple[Example, ...], progress: Progress) -> list[Prediction]:
+    """One system's answers in the order of the examples."""
+    progress.start(f"answer {dataset} with {system.name}", len(examples))
+    answers: dict[str, Prediction] = {}
+    for prediction in system.answer(examples, dataset):
+        answers[prediction.example_id] = prediction
+        progress.advance()
+    return [answers[example.id] for example in examples]
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "transformers", "peft", "trl", "lm-eval", "tokenizers", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def _git_state(folder: Path) -> tuple[str | None, bool]:
+    """The commit that the suite stands at, and whether something is not committed; (None, False) without git."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments],
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
