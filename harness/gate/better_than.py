@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from harness.gate.comparing import compare_systems, judge_comparison
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
 from harness.gate.sequential import bet_on_gain, judge_early, scores_in_order
-from harness.records import CheckResult, Score
+from harness.records import CheckResult, Comparison, Score, Status
+from harness.stats.multiplicity import holm
 from harness.suite.schema import BetterThan, Statistics
 
 
 def better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:
-    """The candidate against each baseline, paired by example: one result a baseline."""
+    """The candidate against each baseline, paired by example: one result a baseline.
+
+    When beating any of them is enough, these are shown and one further result decides.
+    """
     wanted = evidence.baselines if check.baselines == "all" else tuple(check.baselines)
     for baseline in wanted:
         where = f"[{check.tag}]" if check.tag else ""
@@ -23,11 +28,45 @@ def better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) -
             reason = f"{baseline} did not take part: {evidence.absent[baseline]}"
             yield check_result(check, name, "undecided", reason, baseline=baseline, blocking=False)
         else:
-            yield _against(baseline, check, name, evidence, statistics)
+            result = _against(baseline, check, name, evidence, statistics)
+            yield replace(result, blocking=check.blocking and check.require == "all")
+    if check.require == "any":
+        yield _any_of([name for name in wanted if name not in evidence.absent], check, evidence, statistics)
 
 
-def _against(baseline: str, check: BetterThan, name: str, evidence: Evidence, statistics: Statistics) -> CheckResult:
-    comparison = compare_systems(
+def _any_of(baselines: Sequence[str], check: BetterThan, evidence: Evidence, statistics: Statistics) -> CheckResult:
+    """Whether at least one baseline is beaten, each more of them being one more chance to be lucky (Holm)."""
+    comparisons = [_compare(name, check, evidence, statistics) for name in baselines]
+    adjusted = holm([comparison.p_value for comparison in comparisons])
+    least = min(adjusted, default=1.0)
+    status: Status = "undecided"
+    if any(c.imputed > statistics.max_unscored * c.n for c in comparisons):
+        reason = f"over {statistics.max_unscored:.1%} of the pairs lack a score"
+    elif least <= statistics.alpha:
+        status = "pass"
+        reason = (
+            f"better than {baselines[adjusted.index(least)]} (p = {least:.2g}, adjusted for {len(baselines)} baselines)"
+        )
+    elif comparisons and all(c.p_reverse <= statistics.alpha for c in comparisons):
+        status, reason = "fail", f"worse than each of {', '.join(baselines)}"
+    else:
+        reason = f"not shown to beat any of {', '.join(baselines) or 'no baseline'} (smallest adjusted p = {least:.2g})"
+    return check_result(
+        check,
+        f"{check_name(check)}/{check.scorer}/any",
+        status,
+        reason,
+        observed=least,
+        limit=statistics.alpha,
+        direction="below",
+        unit="",
+        n=comparisons[0].n if comparisons else 0,
+        method="Holm's step-down over the baselines",
+    )
+
+
+def _compare(baseline: str, check: BetterThan, evidence: Evidence, statistics: Statistics) -> Comparison:
+    return compare_systems(
         evidence,
         scorer=check.scorer,
         baseline=baseline,
@@ -36,6 +75,10 @@ def _against(baseline: str, check: BetterThan, name: str, evidence: Evidence, st
         mid_p=check.mid_p,
         tag=check.tag,
     )
+
+
+def _against(baseline: str, check: BetterThan, name: str, evidence: Evidence, statistics: Statistics) -> CheckResult:
+    comparison = _compare(baseline, check, evidence, statistics)
     low: float | None = comparison.delta.low
     high: float | None = comparison.delta.high
     method = comparison.method

@@ -84,6 +84,8 @@ def _early(suite: Suite) -> Iterator[tuple[Path, str]]:
         return
     for index, check in enumerate(suite.checks):
         here: Path = ("checks", index)
+        if isinstance(check, BetterThan) and check.require == "any":
+            yield (*here, "require"), f"`require: any` needs mode fixed, not {mode}"
         if isinstance(check, BetterThan) and check.tag is not None:
             yield (*here, "tag"), f"a slice cannot be judged in mode {mode}, which may stop before the slice is whole"
         if isinstance(check, ValidOutput) and check.on == "test":
@@ -122,7 +124,10 @@ def _better_than(suite: Suite, check: BetterThan, here: Path) -> Iterator[tuple[
 def _bare_prompt_is_compared(suite: Suite) -> bool:
     bare = {name for name, system in suite.systems.items() if system.kind == "prompt"}
     return any(
-        isinstance(check, BetterThan) and check.blocking and (check.baselines == "all" or bare & set(check.baselines))
+        isinstance(check, BetterThan)
+        and check.blocking
+        and check.require == "all"
+        and (check.baselines == "all" or bare & set(check.baselines))
         for check in suite.checks
     )
 

@@ -158,6 +158,7 @@ class BetterThan(CheckDeclaration):
     kind: Literal["better_than"]
     scorer: Name = "exact_match"
     baselines: Literal["all"] | list[Name] = "all"
+    require: Literal["all", "any"] = "all"  # any: beating one of them is enough, at Holm's price for several chances
     min_gain: Fraction = 0.0
     tag: Name | None = None  # only the examples with this tag
     mid_p: bool = False  # McNemar's mid-p: less conservative, no longer exact

@@ -37,8 +37,15 @@ def test_help_imports_no_libraries_but_click(arguments: tuple[str, ...]) -> None
     assert not loaded & (HEAVY | {"numpy", "scipy", "pandas", "pydantic", "jinja2", "rich", "ruamel"})
 
 
-def test_validate_imports_no_model_libraries() -> None:
-    assert not modules_after("validate", str(SUITE)) & HEAVY
+@pytest.mark.parametrize("command", ["validate", "plan", "history"])
+def test_looking_at_a_suite_imports_no_model_libraries(command: str) -> None:
+    assert not modules_after(command, str(SUITE)) & HEAVY
+
+
+def test_comparing_imports_no_model_libraries(tmp_path: Path) -> None:
+    rows = [f'{{"id": "e{i}", "score": {i % 2}}}' for i in range(40)]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    assert not modules_after("compare", str(tmp_path / "a.jsonl"), str(tmp_path / "a.jsonl")) & HEAVY
 
 
 @pytest.mark.parametrize("command", ["gate", "report"])
@@ -52,3 +59,8 @@ def test_verify_imports_no_model_libraries(tmp_path: Path) -> None:
     folder = Fixture().write(tmp_path / "run")
     modules_after("gate", str(folder))
     assert not modules_after("verify", str(folder / "adapter")) & (HEAVY | {"numpy", "scipy"})
+
+
+def test_the_selftest_imports_no_model_libraries(tmp_path: Path) -> None:
+    folder = Fixture(n_probe=50, n_test=40, questions=40).write(tmp_path / "run")
+    assert not modules_after("selftest", str(folder), "--replicates", "100") & HEAVY

@@ -169,3 +169,38 @@ def test_answers_of_an_unplanned_arm_are_refused(tmp_path: Path) -> None:
     result = gate(Fixture(edit_predictions=add_arm).write(tmp_path / "run"))
     assert result.exit_code == 1
     assert "not planned" in result.output
+
+
+def test_beating_any_of_several_pays_for_the_chances(tmp_path: Path) -> None:
+    """Two more baselines as good as the first: five wins to none of each, p = .031, adjusted .094."""
+    text = SUITE.replace(
+        "  bare: {kind: prompt, role: baseline}",
+        "  bare: {kind: prompt, role: baseline}\n  b2: {kind: prompt}\n  b3: {kind: prompt}",
+    ).replace(
+        "baselines: all}",
+        "baselines: [bare]}\n  - {kind: better_than, name: some, baselines: [bare, b2, b3], require: any}",
+    )
+
+    def with_twins(rows: list[Prediction]) -> list[Prediction]:
+        bare = [row for row in rows if row.system == "bare"]
+        return [*rows, *(replace(row, system=name) for name in ("b2", "b3") for row in bare)]
+
+    def checks(wins: int, name: str) -> dict[str, dict[str, object]]:
+        fixture = Fixture(
+            suite_text=text,
+            candidate_right=lambda i: i < 100 + wins,
+            baseline_right=lambda i: i < 100,
+            edit_predictions=with_twins,
+        )
+        folder = fixture.write(tmp_path / name)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["planned"] |= {"b2/test": 200, "b3/test": 200}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        found = gate(folder, "--json")
+        return {check["name"]: check for check in json.loads(found.stdout)["checks"]}
+
+    five, seven = checks(5, "five"), checks(7, "seven")
+    assert five["better_than/exact_match/bare"]["status"] == "pass"
+    assert five["some/exact_match/b2"]["status"] == "pass"
+    assert five["some/exact_match/any"]["status"] == "undecided"
+    assert seven["some/exact_match/any"]["status"] == "pass"

@@ -102,6 +102,11 @@ VACUOUS = [
         "{kind: better_than, blocking: false}",
         "no blocking `better_than` check against the bare prompt",
     ),
+    (
+        "{kind: better_than}",
+        "{kind: better_than, require: any}",
+        "no blocking `better_than` check against the bare prompt",
+    ),
     ("{kind: better_than}", "{kind: better_than, baselines: []}", "an empty list compares with nothing"),
     ("{kind: better_than}", "{kind: better_than, baselines: [nobody]}", "'nobody' is not a baseline of this suite"),
     ("{kind: valid_output}", "{kind: benchmark_drop, benchmark: mmlu}", "'mmlu' is not a benchmark of this suite"),
