@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_answers(project: Path) -> None:
 def test_an_adapter_made_elsewhere_is_judged_without_training(project: Path) -> None:
     result = harness("run", project / "suites" / "tiny", "--adapter", only_run(project) / "adapter", "--json")
     assert result.exit_code in {3, 4}, result.output
-    found = json.loads(result.output.splitlines()[-1])
+    found = json.loads(result.stdout.splitlines()[-1])
     healthy = next(check for check in found["checks"] if check["name"] == "healthy_training")
     assert "trained elsewhere" in healthy["reason"]
     manifest = json.loads((Path(found["run"]) / "manifest.json").read_text())
@@ -111,7 +111,7 @@ def test_an_adapter_without_effect_is_held(project: Path, tmp_path: Path) -> Non
 
 def test_an_override_is_recorded(project: Path) -> None:
     result = harness("run", project / "suites" / "tiny", "--set", "train.epochs=1", "--json")
-    manifest = json.loads((Path(json.loads(result.output.splitlines()[-1])["run"]) / "manifest.json").read_text())
+    manifest = json.loads((Path(json.loads(result.stdout.splitlines()[-1])["run"]) / "manifest.json").read_text())
     assert manifest["overrides"] == {"train.epochs": "1"}
 
 
@@ -202,7 +202,7 @@ def promoted(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_the_promoted_adapter_takes_part_as_previous(promoted: tuple[Path, Path]) -> None:
     suite, _ = promoted
-    found = json.loads(harness("run", suite, "--set", "seed=2", "--json").output.splitlines()[-1])
+    found = json.loads(harness("run", suite, "--set", "seed=2", "--json").stdout.splitlines()[-1])
     manifest = json.loads((Path(found["run"]) / "manifest.json").read_text())
     assert manifest["absent_systems"] == {}
     assert "previous/test" in manifest["planned"]
@@ -225,7 +225,7 @@ def test_the_promoted_adapter_is_not_its_own_baseline_when_the_data_changed(prom
     (suite / "test.jsonl").write_text(rows + json.dumps({"prompt": "one more item", "completion": "red"}) + "\n")
     result = harness("run", suite, "--adapter", adapter, "--json")
     assert result.exit_code in {3, 4}, result.output
-    manifest = json.loads((Path(json.loads(result.output.splitlines()[-1])["run"]) / "manifest.json").read_text())
+    manifest = json.loads((Path(json.loads(result.stdout.splitlines()[-1])["run"]) / "manifest.json").read_text())
     assert manifest["absent_systems"] == {"previous": "it is the candidate itself, which is not compared with itself"}
 
 
@@ -265,7 +265,7 @@ def test_forgetting_is_measured_on_rows_that_were_not_trained_on(tmp_path: Path)
     )
     rows = [json.dumps({"prompt": f"general question {i}", "completion": f"answer {i}"}) for i in range(40)]
     (suite / "general.jsonl").write_text("\n".join(rows))
-    found = json.loads(harness("run", suite, "--json").output.splitlines()[-1])
+    found = json.loads(harness("run", suite, "--json").stdout.splitlines()[-1])
     checks = {check["name"]: check for check in found["checks"]}
     assert checks["logprob_drop/quiz"]["status"] == checks["kl_divergence/general.jsonl"]["status"] == "pass"
     drift = [json.loads(line) for line in (Path(found["run"]) / "drift.jsonl").read_text().splitlines()]
@@ -284,13 +284,15 @@ def test_a_run_that_may_stop_early_answers_no_more_than_it_needs(tmp_path: Path)
         rows=120,
         test_rows=200,
         # Random weights learn to say one of the labels, which is right for half of the rows; untrained they never are.
-        train="train: {learning_rate: 1e-2, epochs: 4, rank: 8, alpha: 16}",
+        train="train: {learning_rate: 3e-2, epochs: 12, rank: 8, alpha: 16, early_stopping: {patience: 30}}",
         decoding="decoding: {max_new_tokens: 8}",
         benchmarks=f"benchmarks:\n  quiz: {{task: mmlu, mmlu_dir: {fixture}, per_subject: null, shots: 1}}",
         checks="statistics: {mode: anytime, look_every: 20}\nchecks:\n  - {kind: better_than}\n"
         "  - {kind: benchmark_drop, benchmark: quiz, blocking: false}",
     )
-    found = json.loads(harness("run", suite, "--json").output.splitlines()[-1])
+    result = harness("run", suite, "--json")
+    assert result.exit_code == 0, result.output + str(result.exception)
+    found = json.loads(result.stdout.splitlines()[-1])
     folder = Path(found["run"])
     manifest = json.loads((folder / "manifest.json").read_text())
     used = manifest["planned"]["candidate/test"]
