@@ -433,6 +433,7 @@ def _manifest(warnings: Sequence[str]) -> RunManifest:
         systems=tuple(facts),
         absent_systems={"smaller-model": "no weights in the local folder"},
         planned={f"{name}/test": 120 for name in SYSTEMS},
+        pool={"test": 120},
         digests={
             "suite": "sha256:" + "ab12" * 16,
             "base": "sha256:" + "cd34" * 16,
