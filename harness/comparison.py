@@ -10,7 +10,7 @@ from harness.data.score_files import ScoreFile, read_score_file
 from harness.errors import InvalidInputError
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.records import Comparison, Score, ScoreResult, Status, Unscored
-from harness.store.runs import MANIFEST
+from harness.store.runs import MANIFEST, read_run
 from harness.suite.schema import Statistics
 
 
@@ -67,10 +67,10 @@ def compare_files(
 
 
 def _read(path: Path, scorer: str | None, system: str | None) -> ScoreFile:
-    # A run folder stands for the scores of its candidate.
+    # A run folder stands for the scores of its candidate, once its evidence is found to be what the run bound.
     if (path / MANIFEST).is_file():
-        path = path / "scores.jsonl"
-        system = system or "candidate"
+        candidate = next(fact.name for fact in read_run(path).manifest.systems if fact.role == "candidate")
+        path, system = path / "scores.jsonl", system or candidate
     try:
         return read_score_file(path, scorer=scorer, system=system)
     except InvalidInputError as error:

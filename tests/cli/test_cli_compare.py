@@ -83,6 +83,8 @@ def test_two_runs_are_compared_by_their_candidates(tmp_path: Path) -> None:
     assert compare(worse, better, "--scorer", "exact_match").exit_code == 0
     assert compare(better, worse, "--scorer", "exact_match").exit_code == 3
     assert compare(worse, better).exit_code == 2, "a run has several scorers, and none is guessed"
+    (better / "predictions.jsonl").write_text("")
+    assert compare(worse, better, "--scorer", "exact_match").exit_code == 5, "evidence that changed is refused"
 
 
 def test_lm_eval_samples_are_read_as_they_are_written(tmp_path: Path) -> None:
