@@ -12,7 +12,7 @@ from harness.records import BenchmarkResult, Example, Prediction, ScoredAnswer
 from harness.scoring.apply import score_answer
 from harness.scoring.json_schema import SchemaValidator
 from harness.store.runs import StoredRun
-from harness.suite.schema import BenchmarkDrop, BetterThan, KLDivergence, Suite
+from harness.suite.schema import BenchmarkDrop, BetterThan, KLDivergence, RecipeBetterThan, Suite
 
 
 def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer, ...], Evidence]:
@@ -28,6 +28,7 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
     present = tuple(name for name in suite.baselines if name not in run.manifest.absent_systems)
     evidence = Evidence(
         candidate=suite.candidate,
+        replicas=tuple(suite.replicas),
         baselines=present,
         absent=run.manifest.absent_systems,
         examples=run.examples,
@@ -52,7 +53,7 @@ def scorers_for(suite: Suite, dataset: str, *, has_schema: bool) -> list[str]:
     """The scorers of a data set: those that the checks and the suite name, and the plain ones."""
     if dataset != "test":
         return ["json_valid", "schema_valid"] if has_schema else []
-    named = [check.scorer for check in suite.checks if isinstance(check, BetterThan)]
+    named = [check.scorer for check in suite.checks if isinstance(check, BetterThan | RecipeBetterThan)]
     schema = ["schema_valid", "field_f1"] if has_schema else []
     return list(dict.fromkeys([*named, "exact_match", *schema, *suite.scorers]))
 

@@ -26,6 +26,7 @@ from harness.suite.schema import (
     HealthyTraining,
     KLDivergence,
     LogprobDrop,
+    RecipeBetterThan,
     ValidOutput,
 )
 
@@ -88,6 +89,11 @@ def _plan(check: CheckSpec, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPla
     match check:
         case BetterThan():
             yield from _plan_better_than(check, inputs, earlier)
+        case RecipeBetterThan():
+            suite, n = inputs.loaded.suite, len(inputs.datasets.test)
+            for baseline in suite.baselines if check.baselines == "all" else check.baselines:
+                name = f"{check.name or check.kind}/{check.scorer}/{baseline}"
+                yield CheckPlan(name=name, n=n, lines=(f"{len(suite.replicas) + 1} trainings on {n:,} examples",))
         case ValidOutput():
             yield _plan_valid_output(check, inputs)
         case BenchmarkDrop():

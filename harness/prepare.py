@@ -17,7 +17,7 @@ from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse
 from harness.suite.load import LoadedSuite
-from harness.suite.schema import AdapterSystem, KLDivergence
+from harness.suite.schema import AdapterSystem, KLDivergence, RecipeBetterThan
 
 FEWEST_GENERAL_ROWS = 20
 ADVISED_RATES = (1e-4, 5e-4)  # outside of it a learning rate is unusual for LoRA
@@ -49,10 +49,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     suite = loaded.suite
     refuse_unknown_scorers(suite)
     datasets = load_datasets(loaded)
-    if suite.statistics.mode != "fixed" and any(example.cluster for example in datasets.test):
-        raise InvalidInputError(
-            f"statistics.mode: {suite.statistics.mode} bets on independent examples, and the test rows have clusters"
-        )
+    _refuse_clusters(loaded, datasets)
     refuse_empty_slices(suite, {tag for example in datasets.test for tag in example.tags})
     schema = _read_schema(loaded)
     promoted = find_promoted(registry, suite.suite)
@@ -65,6 +62,11 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     assert isinstance(candidate, AdapterSystem)
     if adapter is None and candidate.source is not None:
         adapter = loaded.resolve(candidate.source)
+    if adapter is not None and suite.replicas:
+        raise InvalidInputError(
+            f"train.seeds: {suite.train.seeds if suite.train else 1} trainings judge a recipe, and the adapter "
+            f"{adapter} is given; take `recipe_better_than` and `seeds` out to judge this adapter alone"
+        )
     for folder in [adapter, *(loaded.resolve(s) for s in _adapter_folders(loaded))]:
         if folder is not None and not (folder / "adapter_config.json").is_file():
             raise InvalidInputError(f"{folder}: not an adapter folder (adapter_config.json is missing)")
@@ -82,6 +84,23 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         adapter=adapter,
         warnings=tuple(_warnings(loaded, datasets)),
     )
+
+
+def _refuse_clusters(loaded: LoadedSuite, datasets: Datasets) -> None:
+    """Clusters need a test that knows of them."""
+    suite = loaded.suite
+    if not any(example.cluster for example in datasets.test):
+        return
+    if suite.statistics.mode != "fixed":
+        raise InvalidInputError(
+            f"statistics.mode: {suite.statistics.mode} bets on independent examples, and the test rows have clusters"
+        )
+    for index, check in enumerate(suite.checks):
+        if isinstance(check, RecipeBetterThan):
+            raise InvalidInputError(
+                f"checks.{index}: `recipe_better_than` takes the examples as independent, and the test rows have "
+                "clusters"
+            )
 
 
 def _draw_mix(loaded: LoadedSuite, datasets: Datasets) -> tuple[Example, ...]:

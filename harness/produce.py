@@ -13,12 +13,13 @@ from typing import Any
 from harness.clock import Clock, monotonic_seconds
 from harness.environment import cache_folder, quiet_libraries
 from harness.errors import InvalidInputError
-from harness.files import write_bytes
+from harness.files import write_bytes, write_json
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import TrainingHistory
 from harness.running import Run
-from harness.store.runs import ADAPTER, begin_run, finish_run, write_evidence
+from harness.store.facts import to_plain
+from harness.store.runs import ADAPTER, REPLICAS, begin_run, finish_run, write_evidence
 from harness.suite.schema import AdapterSystem
 from harness.trust.digests import digest_files, digest_model_folder, digest_tree
 
@@ -77,6 +78,8 @@ def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, 
             shutil.rmtree(folder)  # nothing was found out that is not in the registry
             return AlreadyPromoted(inputs.promoted.record.name)
         inputs = _without_promoted(inputs)
+    with stages.timed("train"):
+        _make_replicas(inputs, base, folder / REPLICAS, meter, progress)
     run = Run(inputs, ModelSession(base, meter), folder, base_digest)
     with stages.timed("answer"):
         predictions = run.answer(progress)
@@ -129,18 +132,29 @@ def _make_candidate(inputs: Inputs, base: Any, target: Path, meter: Any, progres
             except OSError as error:
                 raise InvalidInputError(f"{inputs.adapter / name}: cannot be read: {error.strerror}") from None
         return None
+    return _train(inputs, base, target, inputs.loaded.suite.seed, meter, progress)
+
+
+def _make_replicas(inputs: Inputs, base: Any, target: Path, meter: Any, progress: Progress) -> None:
+    """Train the candidate's recipe with further seeds, each into its own folder with its history."""
+    for name, seed in inputs.loaded.suite.replicas.items():
+        progress.say(f"training {name}")
+        history = _train(inputs, base, target / name, seed, meter, progress)
+        write_json(target / f"{name}.json", to_plain(history))
+
+
+def _train(inputs: Inputs, base: Any, target: Path, seed: int, meter: Any, progress: Progress) -> TrainingHistory:
     from harness.train.sft import TrainingRows, train_lora
 
     suite, datasets = inputs.loaded.suite, inputs.datasets
-    if suite.train is None:
-        raise InvalidInputError("the suite has no `train` section and no adapter was given; use --adapter DIR")
+    assert suite.train is not None  # else the inputs name a finished adapter
     rows = TrainingRows(
         train=datasets.train,
         mix=inputs.mix,
         validation=datasets.validation,
         system=inputs.prompts[suite.candidate],
     )
-    return train_lora(base, rows, suite.train, seed=suite.seed, target=target, meter=meter, progress=progress)
+    return train_lora(base, rows, suite.train, seed=seed, target=target, meter=meter, progress=progress)
 
 
 def _is_promoted(inputs: Inputs, adapter: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import Literal
 
 FORMAT_VERSION = 1
 BASE_MODEL = "base model"  # the name of the model without adapter or prompt, in benchmark results
+FEWEST_SEEDS = 3  # trainings of one recipe that tell something about the next
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["pass", "fail", "undecided"]

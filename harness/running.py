@@ -27,7 +27,7 @@ from harness.records import (
     SystemFact,
 )
 from harness.stats.sequential import permutation
-from harness.store.runs import ADAPTER
+from harness.store.runs import ADAPTER, REPLICAS
 from harness.suite.schema import AdapterSystem, ValidOutput
 from harness.trust.digests import digest_bytes, digest_files, digest_tree
 
@@ -63,7 +63,7 @@ class Run:
                 folders[name] = self._inputs.promoted.adapter
             else:
                 folders[name] = self._inputs.loaded.resolve(str(spec.source))
-        return folders
+        return folders | {name: self._folder / REPLICAS / name for name in self._suite.replicas}
 
     def _build(self) -> list[System]:
         from harness.systems.build import Ingredients, build_system
@@ -75,7 +75,7 @@ class Run:
             seed=self._suite.seed,
             base_digest=self._base_digest,
         )
-        return [
+        declared = [
             build_system(
                 name,
                 spec,
@@ -86,6 +86,19 @@ class Run:
             for name, spec in self._suite.systems.items()
             if name not in self._inputs.absent
         ]
+        candidate = self._suite.candidate
+        replicas = [
+            build_system(
+                name,
+                self._suite.systems[candidate],
+                system=self._inputs.prompts[candidate],
+                adapter_digest=self._adapters[name],
+                shared=shared,
+                role="replica",
+            )
+            for name in self._suite.replicas
+        ]
+        return declared + replicas
 
     def _plan(self) -> list[tuple[System, str, tuple[Example, ...]]]:
         """Which system answers which data set."""

@@ -23,7 +23,7 @@ from harness.stats.proportion import proportion_estimate
 from harness.store.runs import StoredRun
 from harness.suite.schema import BenchmarkDrop, Suite, ValidOutput
 
-PLANTED_DROP = 0.05  # of all questions, beyond what the candidate lost already
+PLANTED_DROP = 0.05  # of all questions, or the margin where that is wider: what may be lost is no fault
 PLANTED_TRUNCATION = 0.05  # of the probe's answers
 Plant = Callable[[Evidence, Generator], Evidence]
 
@@ -76,9 +76,23 @@ def _scenarios(suite: Suite, evidence: Evidence) -> list[tuple[str, str, str, Pl
         meaning = f"{PLANTED_TRUNCATION:.0%} of the probed answers cut off"
         found.append(("truncated JSON", meaning, "not ship", _truncate(suite)))
     if any(isinstance(check, BenchmarkDrop) for check in suite.checks):
-        lost = f"the candidate is {100 * PLANTED_DROP:.0f} points worse on each benchmark than it is"
-        found.append(("lost ability", lost, "not ship", _forget(suite)))
+        drops = _drops(suite, evidence)
+        lost = ", ".join(f"{100 * drop:.1f} points on {name}" for name, drop in drops.items())
+        meaning = f"the candidate lost {lost} against the base model"
+        found.append(("lost ability", meaning, "not ship", _forget(drops)))
     return found
+
+
+def _drops(suite: Suite, evidence: Evidence) -> dict[str, float]:
+    """Benchmark -> the least loss of accuracy that is a fault: the planted one, or the widest margin allowed."""
+    drops: dict[str, float] = {}
+    for check in suite.checks:
+        if isinstance(check, BenchmarkDrop):
+            outcomes = evidence.benchmarks[check.benchmark, BASE_MODEL].outcomes
+            accuracy = sum(outcome.correct for outcome in outcomes) / len(outcomes)
+            margin = check.margin * (accuracy if check.margin_type == "relative" else 1.0)
+            drops[check.benchmark] = max(drops.get(check.benchmark, PLANTED_DROP), margin)
+    return drops
 
 
 def _redraw(evidence: Evidence, rng: Generator) -> Evidence:
@@ -187,18 +201,16 @@ def _truncate(suite: Suite) -> Plant:
     return plant
 
 
-def _forget(suite: Suite) -> Plant:
-    names = [check.benchmark for check in suite.checks if isinstance(check, BenchmarkDrop)]
+def _forget(drops: Mapping[str, float]) -> Plant:
+    """The base model's own outcomes with the loss in them, each right answer being lost with the same chance."""
 
     def plant(evidence: Evidence, rng: Generator) -> Evidence:
         benchmarks = dict(evidence.benchmarks)
-        for name in names:
-            result = benchmarks[name, evidence.candidate]
-            right = [place for place, outcome in enumerate(result.outcomes) if outcome.correct]
-            lost = round(PLANTED_DROP * len(result.outcomes))
-            wrong = set(rng.choice(right, size=min(lost, len(right)), replace=False).tolist())
-            outcomes = [replace(o, correct=False) if i in wrong else o for i, o in enumerate(result.outcomes)]
-            benchmarks[name, evidence.candidate] = replace(result, outcomes=tuple(outcomes))
+        for name, drop in drops.items():
+            outcomes = benchmarks[name, BASE_MODEL].outcomes
+            lost = drop * len(outcomes) / max(1, sum(outcome.correct for outcome in outcomes))
+            turned = [replace(o, correct=o.correct and rng.random() >= lost) for o in outcomes]
+            benchmarks[name, evidence.candidate] = replace(benchmarks[name, evidence.candidate], outcomes=tuple(turned))
         return replace(evidence, benchmarks=benchmarks)
 
     return plant

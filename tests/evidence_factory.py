@@ -72,6 +72,7 @@ class Fixture:
         )
     )
     history: TrainingHistory | None = field(default_factory=lambda: history_of((2.0, 1.0, 0.5, 0.6), best=2))
+    replicas_right: tuple[Callable[[int], bool], ...] = ()  # one for each further training seed
     drift: tuple[float, ...] = ()  # divergence of each row of general.jsonl
     edit_predictions: Callable[[list[Prediction]], list[Prediction]] = lambda rows: rows
     edit_benchmarks: Callable[[list[BenchmarkResult]], list[BenchmarkResult]] = lambda rows: rows
@@ -85,6 +86,11 @@ class Fixture:
         predictions = [
             *(_answer(e, "candidate", "test", self.candidate_right(i)) for i, e in enumerate(test)),
             *(_answer(e, "bare", "test", self.baseline_right(i)) for i, e in enumerate(test)),
+            *(
+                _answer(e, name, "test", right(i))
+                for name, right in zip(suite.suite.replicas, self.replicas_right, strict=False)
+                for i, e in enumerate(test)
+            ),
             *(
                 replace(_answer(e, "candidate", "probe", True), text=INVALID if i < self.invalid_probes else LABELS[0])
                 for i, e in enumerate(probe)
@@ -115,7 +121,10 @@ class Fixture:
             },
             reports={name: record for name, record in reports.items() if record is not None},
         )
-        finish_run(folder, _manifest(folder, suite.digest, self.n_test, self.n_probe, self.pool))
+        manifest = _manifest(folder, suite.digest, self.n_test, self.n_probe, self.pool)
+        replicas = list(suite.suite.replicas)[: len(self.replicas_right)]
+        planned = {**manifest.planned, **{f"{name}/test": self.n_test for name in replicas}}
+        finish_run(folder, replace(manifest, planned=planned))
         return folder
 
 

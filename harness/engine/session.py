@@ -28,6 +28,7 @@ class ModelSession:
     def __init__(self, base: LoadedModel, meter: Meter) -> None:
         self.base, self.meter = base, meter
         self._peft: PeftModel | None = None
+        self._labels: dict[str, str] = {}  # a system may have a name that no module can have
 
     @property
     def tokenizer(self) -> Any:
@@ -50,14 +51,15 @@ class ModelSession:
             raise InvalidInputError(f"{folder}: {len(broken)} tensors are not finite, the first is {broken[0]}")
         config = PeftConfig.from_pretrained(folder)
         config.inference_mode = True
+        label = self._labels.setdefault(name, f"arm{len(self._labels)}")
         if self._peft is None:
-            self._peft = PeftModel(self.base.model, config, adapter_name=name)
+            self._peft = PeftModel(self.base.model, config, adapter_name=label)
         else:
-            self._peft.add_adapter(name, config)
-        expected = get_peft_model_state_dict(self._peft, adapter_name=name, save_embedding_layers=False)
+            self._peft.add_adapter(label, config)
+        expected = get_peft_model_state_dict(self._peft, adapter_name=label, save_embedding_layers=False)
         _refuse_difference(folder, expected, tensors)
         # Names and shapes agree, so this touches nothing but the adapter.
-        self._peft.load_adapter(folder, adapter_name=name, is_trainable=False, torch_device=str(self.base.device))
+        self._peft.load_adapter(folder, adapter_name=label, is_trainable=False, torch_device=str(self.base.device))
         self._peft.eval()
 
     @contextlib.contextmanager
@@ -71,7 +73,7 @@ class ModelSession:
             with self._peft.disable_adapter():
                 yield self._peft.get_base_model()
         else:
-            self._peft.set_adapter(adapter)
+            self._peft.set_adapter(self._labels[adapter])
             yield self._peft.get_base_model()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:

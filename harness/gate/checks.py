@@ -9,6 +9,7 @@ from harness.gate.benchmark_drop import benchmark_drop
 from harness.gate.better_than import better_than
 from harness.gate.evidence import Evidence
 from harness.gate.forgetting import kl_divergence, logprob_drop
+from harness.gate.recipe import recipe_better_than
 from harness.gate.training import healthy_training
 from harness.gate.valid_output import valid_output
 from harness.records import CheckResult
@@ -19,16 +20,19 @@ from harness.suite.schema import (
     HealthyTraining,
     KLDivergence,
     LogprobDrop,
+    RecipeBetterThan,
     Statistics,
     ValidOutput,
 )
 
 
 def run_check(check: CheckSpec, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:
-    """The results of one declared check: one for each baseline of `better_than`, one for any other kind."""
+    """The results of one declared check: one for each baseline of a gain, one for any other kind."""
     match check:
         case BetterThan():
             yield from better_than(check, evidence, statistics)
+        case RecipeBetterThan():
+            yield from recipe_better_than(check, evidence, statistics)
         case ValidOutput():
             yield valid_output(check, evidence, statistics)
         case BenchmarkDrop():

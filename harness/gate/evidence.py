@@ -24,6 +24,7 @@ class Evidence:
     """The facts of one run. `answers` and `scores` hold exactly the examples of their data set."""
 
     candidate: str
+    replicas: tuple[str, ...] = ()  # the candidate's recipe with other seeds
     baselines: tuple[str, ...]  # those that took part
     absent: Mapping[str, str]  # baseline -> why it did not
     examples: Mapping[str, tuple[Example, ...]]

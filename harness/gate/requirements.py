@@ -6,23 +6,27 @@ from collections.abc import Collection, Mapping
 
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.scoring.apply import SCORERS
-from harness.suite.schema import AdapterSystem, BetterThan, Suite, ValidOutput
+from harness.suite.schema import AdapterSystem, BetterThan, RecipeBetterThan, Suite, ValidOutput
 
 
 def refuse_unknown_scorers(suite: Suite) -> None:
     """Every scorer that the suite names must exist and be able to do what is asked; else InvalidInputError."""
-    named = [(f"checks.{i}", check.scorer) for i, check in enumerate(suite.checks) if isinstance(check, BetterThan)]
+    gains = [(i, check) for i, check in enumerate(suite.checks) if isinstance(check, BetterThan | RecipeBetterThan)]
+    named = [(f"checks.{i}", check.scorer) for i, check in gains]
     for place, scorer in [*named, *((f"scorers.{i}", name) for i, name in enumerate(suite.scorers))]:
         if scorer not in SCORERS:
             raise InvalidInputError(f"{place}: there is no scorer '{scorer}'; known: {', '.join(SCORERS)}")
         if SCORERS[scorer].needs_schema and suite.data.schema_file is None:
             raise InvalidInputError(f"{place}: the scorer '{scorer}' needs `data.schema`")
-    for index, check in enumerate(suite.checks):
-        if isinstance(check, BetterThan) and suite.statistics.mode != "fixed" and SCORERS[check.scorer].corpus:
-            raise InvalidInputError(
-                f"checks.{index}.scorer: {check.scorer} is a corpus metric, which only mode fixed can judge"
-            )
-        if isinstance(check, BetterThan) and check.min_gain > 0 and SCORERS[check.scorer].corpus:
+    for index, check in gains:
+        if not SCORERS[check.scorer].corpus:
+            continue
+        where = f"checks.{index}.scorer: {check.scorer} is a corpus metric, which"
+        if suite.statistics.mode != "fixed":
+            raise InvalidInputError(f"{where} only mode fixed can judge")
+        if isinstance(check, RecipeBetterThan):
+            raise InvalidInputError(f"{where} has no score of one example to average over the seeds")
+        if check.min_gain > 0:
             raise InvalidInputError(f"checks.{index}.min_gain: {check.scorer} is a corpus metric; only 0 can be tested")
 
 
@@ -47,6 +51,7 @@ def refuse_incomplete_plan(suite: Suite, planned: Mapping[str, int], absent: Map
         if not isinstance(spec, AdapterSystem) or spec.source != "promoted":
             raise BrokenRunError(f"{name}: said to be absent, but only a promoted adapter can be")
     needed = [f"{name}/test" for name in suite.systems if name not in absent]
+    needed += [f"{name}/test" for name in suite.replicas]
     needed += [f"{suite.candidate}/{check.on}" for check in suite.checks if isinstance(check, ValidOutput)]
     for arm in needed:
         if planned.get(arm, 0) < 1:

@@ -147,6 +147,9 @@ def _kept(result: CheckResult) -> str:
         return f"{result.name} was undecided and accepted"
     if result.kind == "valid_output":
         return f"{result.observed:.1%} of {result.n:,} answers are valid"
+    if result.kind == "recipe_better_than":
+        gain = f"{100 * (result.observed or 0.0):+.1f} points over its seeds"
+        return f"the recipe beats {result.baseline} ({gain})"
     if result.kind == "benchmark_drop":
         moved = 100 * (result.observed or 0.0)
         return f"general ability {'fell' if moved < 0 else 'rose'} {abs(moved):.1f} points, within the margin"

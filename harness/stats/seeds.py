@@ -13,11 +13,10 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-from harness.records import Estimate
+from harness.records import FEWEST_SEEDS, Estimate
 from harness.stats.mean_tests import ROUNDING, Floats, MeanTest, constant_difference, sign_flip, with_p_at_least
 from harness.stats.paired import DEFAULT_RESAMPLES, UNIT_RANGE
 
-FEWEST_SEEDS = 3
 SMALLEST_P = 1e-12  # no p-value of a t approximation means anything below it
 
 

@@ -1,8 +1,8 @@
 """The run folder: evidence first, the manifest last, then what is derived from them.
 
 Evidence (written by a run, bound by digests in the manifest): suite.yaml, schema.json, examples.jsonl,
-predictions.jsonl, benchmarks.jsonl, drift.jsonl, training.json, liveness.json, adapter/. Derived (can be made again
-at any time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml, metrics.json.
+predictions.jsonl, benchmarks.jsonl, drift.jsonl, training.json, liveness.json, adapter/, replicas/. Derived (can be
+made again at any time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml, metrics.json.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from harness.store.facts import from_plain, read_json, read_record, read_records
 MANIFEST = "manifest.json"
 STATUS = "status.json"
 ADAPTER = "adapter"
+REPLICAS = "replicas"
 DERIVED = (
     "verdict.json",
     "report.html",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
-from harness.suite.schema import AdapterSystem, BenchmarkDrop, BetterThan, KLDivergence, LogprobDrop, Suite, ValidOutput
+from harness.records import FEWEST_SEEDS
+from harness.suite.schema import (
+    AdapterSystem,
+    BenchmarkDrop,
+    BetterThan,
+    KLDivergence,
+    LogprobDrop,
+    RecipeBetterThan,
+    Suite,
+    ValidOutput,
+)
 from harness.suite.source import Document, Path, Problem
 
 
@@ -65,8 +75,10 @@ def _checks(suite: Suite) -> Iterator[tuple[Path, str]]:
         here: Path = ("checks", index)
         if check.name is not None and names.count(check.name) > 1:
             yield (*here, "name"), f"two checks are named '{check.name}'"
-        if isinstance(check, BetterThan):
+        if isinstance(check, BetterThan | RecipeBetterThan):
             yield from _better_than(suite, check, here)
+        if isinstance(check, RecipeBetterThan) and (suite.train is None or suite.train.seeds < FEWEST_SEEDS):
+            yield here, f"`recipe_better_than` needs `train.seeds` of {FEWEST_SEEDS} or more"
         if isinstance(check, BenchmarkDrop | LogprobDrop) and check.benchmark not in suite.benchmarks:
             known = ", ".join(suite.benchmarks) or "none declared"
             yield (*here, "benchmark"), f"'{check.benchmark}' is not a benchmark of this suite; known: {known}"
@@ -88,6 +100,8 @@ def _early(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield (*here, "require"), f"`require: any` needs mode fixed, not {mode}"
         if isinstance(check, BetterThan) and check.tag is not None:
             yield (*here, "tag"), f"a slice cannot be judged in mode {mode}, which may stop before the slice is whole"
+        if isinstance(check, RecipeBetterThan):
+            yield here, f"`recipe_better_than` needs mode fixed, not {mode}"
         if isinstance(check, ValidOutput) and check.on == "test":
             yield here, f"`valid_output` on test needs mode fixed, since mode {mode} may stop early; use a probe"
         if isinstance(check, LogprobDrop) and _is_whole(suite, check.benchmark):
@@ -110,7 +124,7 @@ def _not_vacuous(suite: Suite) -> Iterator[tuple[Path, str]]:
         yield ("checks",), message
 
 
-def _better_than(suite: Suite, check: BetterThan, here: Path) -> Iterator[tuple[Path, str]]:
+def _better_than(suite: Suite, check: BetterThan | RecipeBetterThan, here: Path) -> Iterator[tuple[Path, str]]:
     if check.baselines == "all":
         return
     if not check.baselines:

@@ -96,6 +96,7 @@ class Train(Declaration):
     gradient_accumulation: Annotated[int, Field(ge=1)] = 1
     max_length: Annotated[int, Field(ge=8)] = 1024
     max_truncated: Fraction = 0.0
+    seeds: Annotated[int, Field(ge=1, le=20)] = 1  # candidates trained alike but for their seed, to judge the recipe
     early_stopping: EarlyStopping = EarlyStopping()
 
 
@@ -164,6 +165,15 @@ class BetterThan(CheckDeclaration):
     mid_p: bool = False  # McNemar's mid-p: less conservative, no longer exact
 
 
+class RecipeBetterThan(CheckDeclaration):
+    """What `train.seeds` trainings gain on average must beat each of these baselines, whatever seed comes next."""
+
+    kind: Literal["recipe_better_than"]
+    scorer: Name = "exact_match"
+    baselines: Literal["all"] | list[Name] = "all"
+    min_gain: Fraction = 0.0
+
+
 class ValidOutput(CheckDeclaration):
     """The lower bound of the candidate's schema-valid share must reach the bar."""
 
@@ -205,7 +215,7 @@ class HealthyTraining(CheckDeclaration):
 
 
 CheckSpec = Annotated[
-    BetterThan | ValidOutput | BenchmarkDrop | LogprobDrop | KLDivergence | HealthyTraining,
+    BetterThan | RecipeBetterThan | ValidOutput | BenchmarkDrop | LogprobDrop | KLDivergence | HealthyTraining,
     Field(discriminator="kind"),
 ]
 
@@ -247,3 +257,9 @@ class Suite(Declaration):
     def baselines(self) -> tuple[str, ...]:
         """The names of the systems in the role baseline, in the order of the file."""
         return tuple(name for name, system in self.systems.items() if system.role == "baseline")
+
+    @property
+    def replicas(self) -> dict[str, int]:
+        """Name -> training seed of the candidates that are trained beside the one that may ship."""
+        more = range(1, self.train.seeds if self.train else 1)
+        return {f"{self.candidate}@seed{self.seed + step}": self.seed + step for step in more}

@@ -28,11 +28,18 @@ class Ingredients:
 
 
 def build_system(
-    name: str, spec: SystemSpec, *, system: str | None, adapter_digest: str | None, shared: Ingredients
+    name: str,
+    spec: SystemSpec,
+    *,
+    system: str | None,
+    adapter_digest: str | None,
+    shared: Ingredients,
+    role: str | None = None,
 ) -> System:
     """One system; an adapter must be attached to the session under `name` before it answers.
 
-    `system` is the text of its system message, `adapter_digest` that of its adapter's files.
+    `system` is the text of its system message, `adapter_digest` that of its adapter's files, `role` its role where
+    it is not the declared one.
 
     Raises:
         InvalidInputError: a declaration that this data cannot serve.
@@ -54,7 +61,7 @@ def build_system(
     return LocalSystem(
         name=name,
         kind=spec.kind,
-        role=spec.role,
+        role=role or spec.role,
         session=shared.session,
         decoding=shared.decoding,
         build_prompt=build,

@@ -21,7 +21,7 @@ class System(Protocol):
 
     @property
     def role(self) -> str:
-        """Candidate or baseline."""
+        """Candidate, baseline or replica (the candidate's recipe with another seed)."""
 
     def signature(self) -> str:
         """One line that says how the answers come about: model, adapter, prompt, decoding."""

@@ -101,7 +101,8 @@ def train_lora(
         progress.start("train", steps * train.epochs)
         trainer.train()
         last_step = trainer.state.global_step
-        meter.trained_tokens += int(trainer.state.num_input_tokens_seen)
+        trained_tokens = int(trainer.state.num_input_tokens_seen)
+        meter.trained_tokens += trained_tokens
     finite = watch.restore_best()
     _save(model, target, base.name)
     model.unload()
@@ -118,7 +119,7 @@ def train_lora(
         weights_finite=finite,
         trainable_parameters=int(trainable),
         total_parameters=int(total),
-        trained_tokens=meter.trained_tokens,
+        trained_tokens=trained_tokens,
         validation_tokens=sum(len(row.answer) for row in validation),
         train_rows=len(rows.train),
         mixed_rows=len(rows.mix),

@@ -308,3 +308,27 @@ def test_a_run_that_may_stop_early_answers_no_more_than_it_needs(tmp_path: Path)
     results = [json.loads(line) for line in (folder / "benchmarks.jsonl").read_text().splitlines()]
     assert [result["pool"] for result in results] == [12, 12]
     assert harness("gate", folder).exit_code == found["exit_code"]
+
+
+def test_a_recipe_is_trained_once_for_each_seed(tmp_path: Path) -> None:
+    suite = write_tiny_suite(
+        tmp_path / "suites" / "tiny.v1",
+        train="train: {learning_rate: 1e-3, epochs: 1, rank: 4, alpha: 8, seeds: 3}",
+        systems="systems:\n  tuned.v1: {kind: adapter, role: candidate, system: plain.txt}\n"
+        "  bare: {kind: prompt, role: baseline, system: plain.txt}",
+        checks="checks:\n  - {kind: better_than}\n  - {kind: recipe_better_than}",
+    )
+    found = json.loads(harness("run", suite, "--json").stdout.splitlines()[-1])
+    folder = Path(found["run"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    replicas = ["tuned.v1@seed2", "tuned.v1@seed3"]
+    assert manifest["planned"] == dict.fromkeys((f"{name}/test" for name in ("tuned.v1", "bare", *replicas)), 12)
+    adapters = [folder / "adapter", *(folder / "replicas" / name for name in replicas)]
+    assert len({(path / "adapter_model.safetensors").read_bytes() for path in adapters}) == 3
+    histories = [json.loads((folder / "replicas" / f"{name}.json").read_text()) for name in replicas]
+    trained = [json.loads((folder / "training.json").read_text()), *histories]
+    assert sum(history["trained_tokens"] for history in trained) == manifest["counters"]["trained_tokens"]
+    recipe = next(check for check in found["checks"] if check["name"] == "recipe_better_than/exact_match/bare")
+    assert "over 3 trainings" in recipe["reason"]
+    refused = harness("run", suite, "--adapter", adapters[1])
+    assert refused.exit_code == 2 and "judge a recipe" in refused.output
