@@ -8,9 +8,10 @@ from harness.gate.benchmark_drop import benchmark_drop
 from harness.gate.better_than import better_than
 from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_drift, index_scores
 from harness.gate.requirements import refuse_incomplete_plan, refuse_unknown_scorers
-from harness.records import BenchmarkResult, Example, Prediction, ScoredAnswer
+from harness.records import BenchmarkResult, Example, Prediction, Score, ScoredAnswer, ScoreResult, Unscored
 from harness.scoring.apply import score_answer
 from harness.scoring.json_schema import SchemaValidator
+from harness.stats.seeds import item_means
 from harness.store.runs import StoredRun
 from harness.suite.schema import BenchmarkDrop, BetterThan, KLDivergence, RecipeBetterThan, Suite
 
@@ -23,7 +24,7 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
     """
     refuse_unknown_scorers(suite)
     refuse_incomplete_plan(suite, run.manifest.planned, run.manifest.absent_systems)
-    answers = index_answers(run.predictions, run.examples, run.manifest.planned)
+    answers = index_answers(run.predictions, run.examples, run.manifest.planned, samples=suite.decoding.samples)
     scores = tuple(score_answers(suite, run.examples, answers, schema_validator(run)))
     present = tuple(name for name in suite.baselines if name not in run.manifest.absent_systems)
     evidence = Evidence(
@@ -32,7 +33,7 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
         baselines=present,
         absent=run.manifest.absent_systems,
         examples=run.examples,
-        answers=answers,
+        answers=_first_answers(answers),
         scores=index_scores(scores),
         benchmarks=index_benchmarks(run.benchmarks, suite.benchmarks, suite.candidate),
         drift=index_drift(run.drift, (c.prompts for c in suite.checks if isinstance(c, KLDivergence))),
@@ -61,15 +62,30 @@ def scorers_for(suite: Suite, dataset: str, *, has_schema: bool) -> list[str]:
 def score_answers(
     suite: Suite,
     examples: Mapping[str, tuple[Example, ...]],
-    answers: Mapping[tuple[str, str], Mapping[str, Prediction]],
+    answers: Mapping[tuple[str, str], Mapping[str, tuple[Prediction, ...]]],
     validator: SchemaValidator | None,
 ) -> Iterator[ScoredAnswer]:
-    """Every answer scored by every scorer of its data set."""
+    """Every example scored by every scorer of its data set: the mean over its answers."""
     for (system, dataset), found in answers.items():
         for scorer in scorers_for(suite, dataset, has_schema=validator is not None):
             for example in examples[dataset]:
-                result = score_answer(scorer, found[example.id], example, validator)
+                results = [score_answer(scorer, answer, example, validator) for answer in found[example.id]]
+                result = results[0] if len(results) == 1 else _mean(results)
                 yield ScoredAnswer(example_id=example.id, system=system, dataset=dataset, scorer=scorer, result=result)
+
+
+def _mean(results: Sequence[ScoreResult]) -> ScoreResult:
+    """The mean over the answers to one example; one that is missing leaves the example unscored."""
+    missing = next((result for result in results if isinstance(result, Unscored)), None)
+    if missing is not None:
+        return missing
+    return Score(float(item_means([[r.value for r in results if isinstance(r, Score)]])[0]))
+
+
+def _first_answers(
+    answers: Mapping[tuple[str, str], Mapping[str, tuple[Prediction, ...]]],
+) -> dict[tuple[str, str], dict[str, Prediction]]:
+    return {arm: {key: given[0] for key, given in found.items()} for arm, found in answers.items()}
 
 
 def gains_settled(
@@ -84,13 +100,15 @@ def gains_settled(
     """Whether every gain that the suite asks for is decided on the examples answered so far, in their order."""
     names = [name for name in suite.systems if name not in absent]
     test = {"test": examples}
-    answers = index_answers(predictions, test, {f"{name}/test": len(examples) for name in names})
+    each = len(examples) * suite.decoding.samples
+    planned = {f"{name}/test": each for name in [*names, *suite.replicas]}
+    answers = index_answers(predictions, test, planned, samples=suite.decoding.samples)
     evidence = Evidence(
         candidate=suite.candidate,
         baselines=tuple(name for name in suite.baselines if name not in absent),
         absent=absent,
         examples=test,
-        answers=answers,
+        answers=_first_answers(answers),
         scores=index_scores(score_answers(suite, test, answers, validator)),
         benchmarks={},
         drift={},

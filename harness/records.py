@@ -57,6 +57,8 @@ class Prediction:
     output_tokens: int
     seconds: float  # this row's share of the batch it was answered in
     error: str | None = None
+    sample: int = 0  # which of several answers to the same example, where the decoding draws them
+    near_tie: bool = False  # at some token two choices were too close for float32 to tell apart reliably
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,11 @@ class Counters:
     generated_tokens: int = 0
     forwarded_tokens: int = 0  # prompt, benchmark and validation tokens that went through a forward pass
     model_loads: int = 0
+    decoded_rows: int = 0  # rows times decoding steps, the first token of an answer coming from its prompt's pass
+    head_rows: int = 0  # positions that went through the output head
+    tokenizer_calls: int = 0
+    stored_answers: int = 0  # answers and benchmark scores that were read from the store and not computed
+    stored_scores: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +310,7 @@ class RunManifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredAnswer:
-    """One score of one answer."""
+    """One score of one answer; where an example was answered several times, the mean over its answers."""
 
     example_id: str
     system: str

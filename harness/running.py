@@ -108,13 +108,17 @@ class Run:
             plan += [(system, "probe", self.examples["probe"]) for system in self.systems if system.role == "candidate"]
         return plan
 
+    def _times(self, dataset: str) -> int:
+        """How often each example is answered."""
+        return self._suite.decoding.samples if dataset == "test" else 1
+
     def answer(self, progress: Progress) -> list[Prediction]:
         """Every planned answer, system by system; in a mode that may stop early, block by block until settled."""
         if self._suite.statistics.mode != "fixed":
             return self._answer_until_settled(progress)
         predictions: list[Prediction] = []
         for system, dataset, examples in self._plan():
-            predictions += _answers(system, dataset, examples, progress)
+            predictions += _answers(system, dataset, examples, self._times(dataset), progress)
         return predictions
 
     def _answer_until_settled(self, progress: Progress) -> list[Prediction]:
@@ -124,7 +128,7 @@ class Run:
         for first in range(0, len(order), statistics.look_every):
             block = tuple(order[first : first + statistics.look_every])
             for system in self.systems:
-                by_system[system.name] += _answers(system, "test", block, progress)
+                by_system[system.name] += _answers(system, "test", block, self._times("test"), progress)
             self.examples["test"] = tuple(order[: first + len(block)])
             found = [prediction for answers in by_system.values() for prediction in answers]
             if gains_settled(
@@ -138,7 +142,9 @@ class Run:
                 progress.say(f"settled after {len(self.examples['test'])} of {len(test)} test examples")
                 break
         probes = [item for item in self._plan() if item[1] != "test"]
-        return found + [p for system, name, examples in probes for p in _answers(system, name, examples, progress)]
+        for system, dataset, examples in probes:
+            found += _answers(system, dataset, examples, self._times(dataset), progress)
+        return found
 
     def liveness(self, predictions: list[Prediction]) -> Liveness:
         """How far the candidate is from the base model under the same prompt."""
@@ -151,13 +157,13 @@ class Run:
             if spec.kind == "prompt" and prompts[name] == prompts[candidate]
         )
         ours, theirs = (
-            {p.example_id: p.text for p in predictions if p.system == name and p.dataset == "test"}
+            {(p.example_id, p.sample): p.text for p in predictions if p.system == name and p.dataset == "test"}
             for name in (candidate, twin)
         )
         from harness.engine.chat import with_system
 
         rows = self.examples["test"][:LIVENESS_PROMPTS]
-        ids = [self._session.prompt_ids(with_system(row.messages, prompts[candidate])) for row in rows]
+        ids = self._session.encode([with_system(row.messages, prompts[candidate]) for row in rows])
         with_adapter = self._session.next_token_logits(ids, adapter=candidate)
         without = self._session.next_token_logits(ids, adapter=None)
         finite = bool(torch.isfinite(with_adapter).all())
@@ -242,7 +248,10 @@ class Run:
             ),
             absent_systems=inputs.absent,
             candidate_system=inputs.prompts[suite.candidate],
-            planned={f"{system.name}/{dataset}": len(examples) for system, dataset, examples in self._plan()},
+            planned={
+                f"{system.name}/{dataset}": len(examples) * self._times(dataset)
+                for system, dataset, examples in self._plan()
+            },
             pool={"test": len(inputs.datasets.test), "probe": len(inputs.datasets.probe)},
             digests=digests,
             evidence={},
@@ -254,14 +263,17 @@ class Run:
         )
 
 
-def _answers(system: System, dataset: str, examples: tuple[Example, ...], progress: Progress) -> list[Prediction]:
-    """One system's answers in the order of the examples."""
-    progress.start(f"answer {dataset} with {system.name}", len(examples))
-    answers: dict[str, Prediction] = {}
+def _answers(
+    system: System, dataset: str, examples: tuple[Example, ...], times: int, progress: Progress
+) -> list[Prediction]:
+    """One system's answers in the order of the examples, each answered as many times as it says."""
+    progress.start(f"answer {dataset} with {system.name}", len(examples) * times)
+    place = {example.id: number for number, example in enumerate(examples)}
+    answers = []
     for prediction in system.answer(examples, dataset):
-        answers[prediction.example_id] = prediction
+        answers.append(prediction)
         progress.advance()
-    return [answers[example.id] for example in examples]
+    return sorted(answers, key=lambda answer: (place[answer.example_id], answer.sample))
 
 
 def _versions() -> dict[str, str]:

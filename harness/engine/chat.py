@@ -20,7 +20,13 @@ def with_system(messages: Sequence[Message], system: str | None) -> tuple[Messag
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a conversation up to the point where the assistant answers; shape (tokens,)."""
-    return _encode(tokenizer, _render(tokenizer, messages, answer=None))
+    return encode_prompts(tokenizer, [messages])[0]
+
+
+def encode_prompts(tokenizer: Any, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """Token ids of each conversation up to the point where the assistant answers, in one call."""
+    texts = [_render(tokenizer, messages, answer=None) for messages in conversations]
+    return [list(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
 def training_ids(tokenizer: Any, messages: Sequence[Message], target: str) -> tuple[list[int], list[int]]:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from harness.engine.attention import refuse_other_attention
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.files import new_folder, write_json
 from harness.suite.schema import HubModel, ModelRef
@@ -88,6 +89,7 @@ def load(name: str, folder: Path) -> LoadedModel:
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, attn_implementation="sdpa"
     )
+    refuse_other_attention(model, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return LoadedModel(model=model.to(device).eval(), tokenizer=tokenizer, base_folder=folder, name=name)
 

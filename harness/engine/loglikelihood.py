@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
+from harness.engine.attention import Layers, shared_prefix_attention
+from harness.engine.generate import compute_prefix
 from harness.engine.meter import Meter
 
 Tokens = tuple[int, ...]
@@ -92,22 +93,13 @@ def _common(left: Tokens, right: Tokens) -> int:
 
 @torch.inference_mode()
 def _score_group(model: Any, prefix: Tokens, rows: list[_Row], meter: Meter) -> dict[int, Scored]:
-    layers = None
-    if prefix:
-        cache = DynamicCache()
-        ids = torch.tensor([prefix], device=model.device)
-        model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        meter.forwarded_tokens += len(prefix)
-        layers = [(layer.keys, layer.values) for layer in cache.layers]
     results: dict[int, Scored] = {}
     skip = len(prefix)
-    for batch in _batches(sorted(rows, key=lambda row: row.size(skip)), skip):
-        past = None
-        if layers is not None:
-            expanded = [(k.expand(len(batch), -1, -1, -1), v.expand(len(batch), -1, -1, -1)) for k, v in layers]
-            past = DynamicCache(expanded)
-        results.update(_score_batch(model, batch, skip, past))
-        meter.forwarded_tokens += sum(row.size(skip) for row in batch)
+    with shared_prefix_attention(model):
+        layers = compute_prefix(model, prefix, meter) if prefix else None
+        for batch in _batches(sorted(rows, key=lambda row: row.size(skip)), skip):
+            results.update(_score_batch(model, batch, skip, layers, meter))
+            meter.forwarded_tokens += sum(row.size(skip) for row in batch)
     return results
 
 
@@ -122,31 +114,34 @@ def _batches(rows: list[_Row], skip: int) -> Iterator[list[_Row]]:
         yield batch
 
 
-def _score_batch(model: Any, rows: list[_Row], skip: int, past: DynamicCache | None) -> dict[int, Scored]:
+def _score_batch(model: Any, rows: list[_Row], skip: int, prefix: Layers | None, meter: Meter) -> dict[int, Scored]:
     width = max(row.size(skip) for row in rows)
     device = model.device
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     positions = torch.zeros(len(rows), width, dtype=torch.long)
-    seen = torch.zeros(len(rows), 1, width, skip + width, dtype=torch.bool)
-    seen[..., :skip] = True
+    seen = torch.zeros(len(rows), 1, width, width, dtype=torch.bool)
     reads: list[tuple[int, list[int], Tokens, list[int]]] = []
     for index, row in enumerate(rows):
-        _lay_out(row, skip, index, ids, positions, seen[index, 0, :, skip:], reads)
+        _lay_out(row, skip, index, ids, positions, seen[index, 0], reads)
     # Padding sees itself, since a position that sees nothing turns into NaN.
-    seen[..., skip:] |= torch.eye(width, dtype=torch.bool)
+    seen |= torch.eye(width, dtype=torch.bool)
     wanted = torch.zeros(len(rows), width, dtype=torch.bool)
     for index, places, _, _ in reads:
         wanted[index, places] = True
     slot = torch.full((len(rows), width), -1, dtype=torch.long)
     slot[wanted] = torch.arange(int(wanted.sum()))
+    # Rows whose branches are single tokens are plain text with padding behind it, which the causal order hides.
+    branching = any(len(branch) > 1 for row in rows for branch in row.branches)
+    mask = torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf).to(device) if branching else None
     logits = model(
         input_ids=ids.to(device),
-        attention_mask=seen.to(device),
+        attention_mask=mask,
         position_ids=positions.to(device),
-        past_key_values=past,
-        use_cache=past is not None,
+        use_cache=False,
         logits_to_keep=wanted.to(device),
+        prefix=prefix,
     ).logits
+    meter.head_rows += int(wanted.sum())
     logprobs = torch.log_softmax(logits.float().reshape(-1, logits.shape[-1]), dim=-1)
     best = logprobs.argmax(dim=-1)
     results: dict[int, Scored] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from harness.records import Counters
 
@@ -15,12 +15,12 @@ class Meter:
     generated_tokens: int = 0
     forwarded_tokens: int = 0
     model_loads: int = 0
+    decoded_rows: int = 0
+    head_rows: int = 0
+    tokenizer_calls: int = 0
+    stored_answers: int = 0
+    stored_scores: int = 0
 
     def reading(self) -> Counters:
         """The counts so far."""
-        return Counters(
-            trained_tokens=self.trained_tokens,
-            generated_tokens=self.generated_tokens,
-            forwarded_tokens=self.forwarded_tokens,
-            model_loads=self.model_loads,
-        )
+        return Counters(**asdict(self))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
-from harness.engine.chat import prompt_ids
-from harness.engine.generate import Generation, generate_greedy
+from harness.engine.chat import encode_prompts
+from harness.engine.generate import Generation, GenerationSettings, generate_wave, plan_waves
 from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, score_continuations
 from harness.engine.meter import Meter
@@ -76,23 +77,32 @@ class ModelSession:
             self._peft.set_adapter(self._labels[adapter])
             yield self._peft.get_base_model()
 
-    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of a conversation, ready to be answered."""
-        return prompt_ids(self.tokenizer, messages)
+    def encode(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+        """Token ids of each conversation, ready to be answered."""
+        self.meter.tokenizer_calls += 1
+        return encode_prompts(self.tokenizer, conversations)
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], *, adapter: str | None, max_new_tokens: int, batch_size: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: GenerationSettings,
+        *,
+        adapter: str | None,
+        draws: Sequence[int] | None = None,
     ) -> Iterator[Generation]:
-        """Greedy answers to prompts (token ids), batch by batch."""
-        with self.using(adapter) as model:
-            yield from generate_greedy(
-                model,
-                self.tokenizer,
-                prompts,
-                max_new_tokens=max_new_tokens,
-                batch_size=batch_size,
-                meter=self.meter,
-            )
+        """Answers to prompts (token ids), wave by wave; `draws` numbers the repetitions of a sampled prompt."""
+        numbers = [0] * len(prompts) if draws is None else draws
+        for wave in plan_waves(prompts, settings.batch_size):
+            with self.using(adapter) as model:
+                answers = generate_wave(
+                    model,
+                    self.tokenizer,
+                    [prompts[index] for index in wave],
+                    settings,
+                    draws=[numbers[index] for index in wave],
+                    meter=self.meter,
+                )
+            yield from (replace(answer, index=wave[answer.index]) for answer in answers)
 
     def score(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None) -> list[Scored]:
         """Log-probabilities of (context ids, continuation ids)."""

@@ -32,7 +32,8 @@ def compare_scores(
 ) -> Comparison:
     """Compare two systems by example id, with the test that the scores (0 to 1, higher better) call for.
 
-    A missing score of the candidate counts as the worst, one of the baseline as the best; `imputed` counts the
+    The p-values are about a gain of more than `min_gain`, which may be negative (see `judge_comparison`). A
+    missing score of the candidate counts as the worst, one of the baseline as the best; `imputed` counts the
     pairs in which that happened. `clusters` maps ids to groups of examples that are not independent.
 
     Raises:
@@ -59,15 +60,16 @@ def compare_scores(
 def judge_comparison(
     comparison: Comparison, statistics: Statistics, *, min_gain: float = 0.0
 ) -> tuple[Status, str, str]:
-    """Status, the sentence with the numbers, and what would settle it: the one place where a gain is decided."""
+    """Status, the sentence with the numbers, and what would settle it: the one place where a gain is decided.
+
+    A negative `min_gain` is a margin: it passes when the candidate is shown to be less than that much worse.
+    """
     delta, alpha = comparison.delta, statistics.alpha
     gain = (
         f"{100 * delta.value:+.1f} points on {comparison.scorer} against {comparison.baseline} "
         f"[{100 * delta.low:+.1f}, {100 * delta.high:+.1f}] over {comparison.n} examples, "
         f"{comparison.wins} better and {comparison.losses} worse"
     )
-    if min_gain:
-        gain += f"; at least {100 * min_gain:+.1f} points are asked"
     numbers = (delta.value, delta.low, delta.high, comparison.p_value, comparison.p_reverse)
     if not all(map(math.isfinite, numbers)):
         return "undecided", f"the comparison with {comparison.baseline} is not a finite number", ""
@@ -76,11 +78,24 @@ def judge_comparison(
         return "undecided", f"{share}: {gain}", "find out why answers failed, and run again"
     counted = f"; {comparison.imputed} missing scores were counted against the candidate" if comparison.imputed else ""
     if comparison.p_value <= alpha:
-        return "pass", f"better: {gain} (p = {comparison.p_value:.2g}){counted}", ""
+        return "pass", f"{claim('pass', min_gain)}: {gain} (p = {comparison.p_value:.2g}){counted}", ""
     if comparison.p_reverse <= alpha:
-        return "fail", f"worse: {gain} (p = {comparison.p_reverse:.2g} that it is not){counted}", ""
-    reason = f"no difference shown: {gain} (p = {comparison.p_value:.2g}){counted}"
-    return "undecided", reason, _more_examples(comparison, statistics)
+        reason = f"{claim('fail', min_gain)}: {gain} (p = {comparison.p_reverse:.2g} that it is not){counted}"
+        return "fail", reason, ""
+    reason = f"{claim('undecided', min_gain)}: {gain} (p = {comparison.p_value:.2g}){counted}"
+    return "undecided", reason, _more_examples(comparison, statistics, min_gain)
+
+
+def claim(status: Status, min_gain: float) -> str:
+    """What a status says of the candidate, in words, when a gain of more than `min_gain` is asked."""
+    size = f"{100 * abs(min_gain):.4g} point{'' if math.isclose(abs(min_gain), 0.01) else 's'}"
+    if min_gain < 0:
+        words = (f"not worse by {size} or more", f"worse by {size} or more", f"not shown to be less than {size} worse")
+    elif min_gain > 0:
+        words = (f"better by more than {size}", f"less than {size} better", f"no gain of more than {size} shown")
+    else:
+        words = ("better", "worse", "no difference shown")
+    return dict(zip(("pass", "fail", "undecided"), words, strict=True))[status]
 
 
 def compare_systems(
@@ -138,13 +153,20 @@ def _imputed(pairs: Sequence[tuple[ScoreResult, ScoreResult]]) -> int:
     return sum(not (isinstance(mine, Score) and isinstance(other, Score)) for mine, other in pairs)
 
 
-def _more_examples(comparison: Comparison, statistics: Statistics) -> str:
+def _more_examples(comparison: Comparison, statistics: Statistics, min_gain: float) -> str:
+    """How many examples would settle it: for a margin at no true difference, else at `min_effect` above the bar."""
     changing = (comparison.wins + comparison.losses) / comparison.n
-    needed = examples_needed(statistics.min_effect, changing, statistics.alpha)
-    size = f"a true gain of {100 * statistics.min_effect:.1f} points takes about {needed:,} examples"
+    distance = -min_gain if min_gain < 0 else statistics.min_effect
+    needed = examples_needed(distance, min(1.0, max(changing, distance + min_gain)), statistics.alpha)
+    if min_gain < 0:
+        size = f"to show it of a candidate that is as good takes about {needed:,} examples"
+        enough = "the candidate is likely somewhat worse"
+    else:
+        size = f"a true gain of {100 * (min_gain + distance):.1f} points takes about {needed:,} examples"
+        enough = "the gain is likely smaller than that"
     if needed > comparison.n:
         return f"{size} (80 % power): {needed - comparison.n:,} more, as a fresh set"
-    return f"{size} (80 % power), which this set has: the gain is likely smaller than that"
+    return f"{size} (80 % power), which this set has: {enough}"
 
 
 def _compare_corpus(

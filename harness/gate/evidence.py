@@ -28,7 +28,7 @@ class Evidence:
     baselines: tuple[str, ...]  # those that took part
     absent: Mapping[str, str]  # baseline -> why it did not
     examples: Mapping[str, tuple[Example, ...]]
-    answers: Mapping[tuple[str, str], Mapping[str, Prediction]]  # (system, data set) -> example id -> answer
+    answers: Mapping[tuple[str, str], Mapping[str, Prediction]]  # (system, data set) -> example id -> first answer
     scores: Mapping[tuple[str, str, str], Mapping[str, ScoreResult]]  # (system, data set, scorer) -> id -> score
     benchmarks: Mapping[tuple[str, str], BenchmarkResult]  # (benchmark, system)
     drift: Mapping[str, tuple[DriftRow, ...]]  # file of general rows, as the suite names it -> its rows
@@ -39,29 +39,40 @@ class Evidence:
 
 
 def index_answers(
-    predictions: Iterable[Prediction], examples: Mapping[str, tuple[Example, ...]], planned: Mapping[str, int]
-) -> dict[tuple[str, str], dict[str, Prediction]]:
-    """Answers by (system, data set) and example id.
+    predictions: Iterable[Prediction],
+    examples: Mapping[str, tuple[Example, ...]],
+    planned: Mapping[str, int],
+    *,
+    samples: int = 1,
+) -> dict[tuple[str, str], dict[str, tuple[Prediction, ...]]]:
+    """Answers by (system, data set) and example id, each example's in the order of their samples.
 
-    `planned` maps "system/dataset" to the number of answers that must be there.
+    `planned` maps "system/dataset" to the number of answers that must be there; `samples` is how many of them each
+    test example has, and the cases of other data sets have one.
 
     Raises:
-        BrokenRunError: an arm is missing, an id was answered twice, or the ids are not those of the data set;
-            a partial arm would be compared on the rows it liked best.
+        BrokenRunError: an arm is missing, an id was answered twice or too seldom, or the ids are not those of the
+            data set; a partial arm would be compared on the rows it liked best.
     """
-    indexed: dict[tuple[str, str], dict[str, Prediction]] = {}
+    numbered: dict[tuple[str, str], dict[str, dict[int, Prediction]]] = {}
     for prediction in predictions:
-        arm = indexed.setdefault((prediction.system, prediction.dataset), {})
-        if prediction.example_id in arm:
+        arm = numbered.setdefault((prediction.system, prediction.dataset), {})
+        given = arm.setdefault(prediction.example_id, {})
+        if prediction.sample in given:
             where = f"{prediction.system}/{prediction.dataset}"
             raise BrokenRunError(f"{where}: example {prediction.example_id!r} was answered twice")
-        arm[prediction.example_id] = prediction
+        given[prediction.sample] = prediction
+    indexed = {
+        name: {key: tuple(given[number] for number in sorted(given)) for key, given in arm.items()}
+        for name, arm in numbered.items()
+    }
     for name, count in planned.items():
         system, dataset = name.rsplit("/", 1)
         found = indexed.get((system, dataset))
         if found is None:
             raise BrokenRunError(f"{name}: the arm is missing from the evidence; {count} answers were planned")
         _require_equal_ids(name, {example.id for example in examples[dataset]}, set(found))
+        _require_samples(name, found, samples if dataset == "test" else 1)
     unplanned = sorted(f"{system}/{dataset}" for system, dataset in indexed if f"{system}/{dataset}" not in planned)
     if unplanned:
         raise BrokenRunError(f"{unplanned[0]}: answers of an arm that was not planned")
@@ -115,6 +126,12 @@ def index_benchmarks(
             raise BrokenRunError(f"benchmark {name}: a question was answered twice")
         _require_equal_ids(f"benchmark {name}", set(ids[0]), set(ids[1]))
     return indexed
+
+
+def _require_samples(name: str, found: Mapping[str, tuple[Prediction, ...]], samples: int) -> None:
+    for key, answers in found.items():
+        if [answer.sample for answer in answers] != list(range(samples)):
+            raise BrokenRunError(f"{name}: example {key!r} has {len(answers)} answers and needs {samples}")
 
 
 def _require_equal_ids(name: str, expected: set[str], found: set[str]) -> None:

@@ -24,6 +24,8 @@ def refuse_unknown_scorers(suite: Suite) -> None:
         where = f"checks.{index}.scorer: {check.scorer} is a corpus metric, which"
         if suite.statistics.mode != "fixed":
             raise InvalidInputError(f"{where} only mode fixed can judge")
+        if suite.decoding.samples > 1:
+            raise InvalidInputError(f"{where} has no score of one example to average over its samples")
         if isinstance(check, RecipeBetterThan):
             raise InvalidInputError(f"{where} has no score of one example to average over the seeds")
         if check.min_gain > 0:

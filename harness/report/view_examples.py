@@ -75,7 +75,7 @@ def _index(record: RunRecord) -> _Index:
         systems=(record.candidate, *baselines),
         scorers=scorers,
         headlines=_headlines(record),
-        predictions={(row.dataset, row.system, row.example_id): row for row in record.predictions},
+        predictions={(r.dataset, r.system, r.example_id): r for r in record.predictions if r.sample == 0},
         scores=scores,
     )
 

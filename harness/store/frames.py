@@ -19,7 +19,7 @@ def comparison_frame(
     *,
     dataset: str,
 ) -> pd.DataFrame:
-    """One row per example and system: tags, texts, and a column for each scorer (empty where unscored)."""
+    """One row per example and system: tags, first answer, and a column for each scorer (empty where unscored)."""
     import pandas as pd
 
     by_id = {example.id: example for example in examples}
@@ -38,7 +38,7 @@ def comparison_frame(
             "error": item.error,
         }
         for item in predictions
-        if item.dataset == dataset
+        if item.dataset == dataset and item.sample == 0
     ]
     answers = pd.DataFrame(rows)
     values = pd.DataFrame(

@@ -21,7 +21,7 @@ from harness.suite.source import Document, Path, Problem
 
 def semantic_problems(suite: Suite, document: Document) -> Iterator[Problem]:
     """Every rule a suite breaks beyond the types of its values."""
-    for path, message in (*_candidate(suite), *_baselines(suite), *_checks(suite), *_early(suite)):
+    for path, message in (*_candidate(suite), *_baselines(suite), *_checks(suite), *_early(suite), *_sampled(suite)):
         yield Problem(document.position(path), path, message)
 
 
@@ -106,6 +106,18 @@ def _early(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield here, f"`valid_output` on test needs mode fixed, since mode {mode} may stop early; use a probe"
         if isinstance(check, LogprobDrop) and _is_whole(suite, check.benchmark):
             yield here, f"`logprob_drop` needs mode fixed, since mode {mode} may stop the benchmark early"
+
+
+def _sampled(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """What several answers to one example cannot be used for."""
+    if suite.decoding.samples == 1:
+        return
+    if suite.decoding.temperature == 0:
+        yield ("decoding", "samples"), "greedy answers are all the same; several samples need a `temperature` above 0"
+    for index, check in enumerate(suite.checks):
+        if isinstance(check, ValidOutput) and check.on == "test":
+            message = "`valid_output` counts one answer to a case, and each test example has several; use a probe"
+            yield ("checks", index), message
 
 
 def _is_whole(suite: Suite, benchmark: str) -> bool:

@@ -101,10 +101,13 @@ class Train(Declaration):
 
 
 class Decoding(Declaration):
-    """How every system answers; greedy."""
+    """How every system answers: greedily, or at a temperature with `samples` answers to each test example."""
 
     max_new_tokens: Annotated[int, Field(ge=1)] = DEFAULT_MAX_NEW_TOKENS
     batch_size: Annotated[int, Field(ge=1)] = 32
+    stop: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)  # an answer ends before these texts
+    temperature: Annotated[Number, Field(ge=0, le=2)] = 0.0
+    samples: Annotated[int, Field(ge=1, le=64)] = 1  # the example stays the unit: its score is the mean over them
 
 
 class PromptSystem(Declaration):

@@ -67,6 +67,7 @@ def build_system(
         build_prompt=build,
         prompt_digest=digest,
         base_digest=shared.base_digest,
+        seed=shared.seed,
         adapter=adapter,
         adapter_digest=adapter_digest,
     )

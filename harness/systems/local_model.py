@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.engine.chat import template_digest
+from harness.engine.generate import GenerationSettings, Sampling
 from harness.engine.session import ModelSession
 from harness.records import Example, Message, Prediction
 from harness.suite.schema import Decoding
@@ -26,6 +27,7 @@ class LocalSystem:
     build_prompt: BuildPrompt
     prompt_digest: str  # SHA-256 of everything that the prompt adds to an example
     base_digest: str
+    seed: int
     adapter: str | None = None
     adapter_digest: str | None = None
 
@@ -35,20 +37,32 @@ class LocalSystem:
         return (
             f"model:{self.base_digest[:12]}|adapter:{(self.adapter_digest or 'none')[:12]}|"
             f"prompt:{self.prompt_digest[:12]}|template:{template[:12]}|"
-            f"greedy|max_new_tokens:{self.decoding.max_new_tokens}|dtype:float32"
+            f"{self._chosen()}|max_new_tokens:{self.decoding.max_new_tokens}|dtype:float32"
         )
 
+    def _chosen(self) -> str:
+        decoding = self.decoding
+        drawn = f"temperature:{decoding.temperature:g}|samples:{decoding.samples}|seed:{self.seed}"
+        stop = f"|stop:{digest_text(*decoding.stop)[:12]}" if decoding.stop else ""
+        return ("greedy" if decoding.temperature == 0 else drawn) + stop
+
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
-        """Greedy answers, batch by batch."""
-        prompts = [self.session.prompt_ids(self.build_prompt(example)) for example in examples]
-        for answer in self.session.generate(
-            prompts,
-            adapter=self.adapter,
+        """Answers wave by wave; test examples are answered `samples` times, the cases of a probe once."""
+        settings = GenerationSettings(
             max_new_tokens=self.decoding.max_new_tokens,
             batch_size=self.decoding.batch_size,
-        ):
+            stop=tuple(self.decoding.stop),
+            sampling=Sampling(temperature=self.decoding.temperature, seed=self.seed),
+        )
+        times = self.decoding.samples if dataset == "test" else 1
+        asked = [(example, sample) for example in examples for sample in range(times)]
+        once = self.session.encode([self.build_prompt(example) for example in examples])
+        prompts = [ids for ids in once for _ in range(times)]
+        draws = [sample for _, sample in asked]
+        for answer in self.session.generate(prompts, settings, adapter=self.adapter, draws=draws):
+            example, sample = asked[answer.index]
             yield Prediction(
-                example_id=examples[answer.index].id,
+                example_id=example.id,
                 system=self.name,
                 dataset=dataset,
                 text=answer.text,
@@ -56,6 +70,8 @@ class LocalSystem:
                 prompt_tokens=len(prompts[answer.index]),
                 output_tokens=len(answer.tokens),
                 seconds=answer.seconds,
+                sample=sample,
+                near_tie=answer.near_tie,
             )
 
 

@@ -332,3 +332,29 @@ def test_a_recipe_is_trained_once_for_each_seed(tmp_path: Path) -> None:
     assert "over 3 trainings" in recipe["reason"]
     refused = harness("run", suite, "--adapter", adapters[1])
     assert refused.exit_code == 2 and "judge a recipe" in refused.output
+
+
+def test_an_example_that_is_answered_several_times_counts_once(tmp_path: Path) -> None:
+    suite = write_tiny_suite(
+        tmp_path / "suites" / "tiny",
+        decoding="decoding: {max_new_tokens: 4, temperature: 0.8, samples: 3}",
+        systems="systems:\n  candidate: {kind: adapter, role: candidate, system: plain.txt}\n"
+        "  bare: {kind: prompt, role: baseline, system: plain.txt}",
+    )
+    found = json.loads(harness("run", suite, "--json").stdout.splitlines()[-1])
+    folder = Path(found["run"])
+    assert json.loads((folder / "manifest.json").read_text())["planned"] == {"candidate/test": 36, "bare/test": 36}
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert [row["sample"] for row in rows] == [0, 1, 2] * 24
+    by_example: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        by_example.setdefault((row["system"], row["example_id"]), set()).add(row["text"])
+    assert max(map(len, by_example.values())) > 1, "draws of one example differ"
+    gain = next(check for check in found["checks"] if check["name"] == "better_than/exact_match/bare")
+    assert "over 12 examples" in gain["reason"]
+    # A second look at the same evidence, and a draw that went missing.
+    assert harness("gate", folder).exit_code == found["exit_code"]
+    again = json.loads(harness("run", suite, "--json").stdout.splitlines()[-1])
+    assert [
+        json.loads(line)["text"] for line in (Path(again["run"]) / "predictions.jsonl").read_text().splitlines()
+    ] == [row["text"] for row in rows]

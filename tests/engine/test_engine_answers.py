@@ -11,7 +11,6 @@ from safetensors.torch import load_file, save_file
 from tiny_model import load_tiny, make_tiny_model
 
 from harness.engine.chat import prompt_ids, training_ids, with_system
-from harness.engine.generate import generate_greedy
 from harness.engine.loading import LoadedModel, load, locate
 from harness.engine.meter import Meter
 from harness.engine.session import ModelSession
@@ -20,40 +19,11 @@ from harness.records import Message
 from harness.suite.schema import LocalModel
 
 ASK = (Message(role="user", content="hello there"),)
-PROMPTS = ["a", "a longer question", "the longest question of them all, by far", "b", "mid size"]
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return load_tiny(tmp_path_factory.mktemp("model"))
-
-
-def ids_of(model: LoadedModel, texts: list[str]) -> list[list[int]]:
-    return [prompt_ids(model.tokenizer, (Message(role="user", content=text),)) for text in texts]
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_batched_answers_equal_those_given_alone(batch_size: int, tiny: LoadedModel) -> None:
-    prompts = ids_of(tiny, PROMPTS)
-    found = generate_greedy(
-        tiny.model, tiny.tokenizer, prompts, max_new_tokens=12, batch_size=batch_size, meter=Meter()
-    )
-    answers = {answer.index: answer for answer in found}
-    assert set(answers) == set(range(len(PROMPTS)))
-    for index, prompt in enumerate(prompts):
-        alone = tiny.model.generate(
-            torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=1, pad_token_id=1
-        )[0, len(prompt) :].tolist()
-        ended = 1 in alone
-        assert list(answers[index].tokens) == (alone[: alone.index(1)] if ended else alone)
-        assert answers[index].ended == ended
-
-
-def test_tokens_are_counted_without_padding(tiny: LoadedModel) -> None:
-    meter, prompts = Meter(), ids_of(tiny, PROMPTS)
-    found = list(generate_greedy(tiny.model, tiny.tokenizer, prompts, max_new_tokens=3, batch_size=5, meter=meter))
-    assert meter.forwarded_tokens == sum(map(len, prompts))
-    assert meter.generated_tokens == sum(len(answer.tokens) + answer.ended for answer in found)
 
 
 def test_training_continues_exactly_where_answering_begins(tiny: LoadedModel) -> None:
@@ -103,7 +73,7 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 def test_adapters_are_switched_and_the_base_stays_what_it_was(folders: dict[str, Path]) -> None:
     session = ModelSession(load("tiny", folders["base"]), Meter())
-    prompts = [session.prompt_ids(ASK)]
+    prompts = session.encode([ASK])
     before = session.next_token_logits(prompts, adapter=None)
     session.attach("one", folders["one"])
     session.attach("two", folders["two"])

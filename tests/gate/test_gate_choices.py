@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from evidence_factory import SUITE, Fixture
+from evidence_factory import INVALID, SUITE, Fixture
 
 from harness.cli.main import main
-from harness.records import Prediction
+from harness.records import Prediction, RunManifest
+from harness.store.facts import from_plain
 from harness.store.ledger import Look, look_number, read_looks, record_look
-from harness.store.runs import evidence_digests
+from harness.store.runs import evidence_digests, finish_run
 
 UNDECIDED = Fixture(candidate_right=lambda i: i < 103, baseline_right=lambda i: i < 100)
 CHECK = "better_than/exact_match/bare"
@@ -204,3 +205,41 @@ def test_beating_any_of_several_pays_for_the_chances(tmp_path: Path) -> None:
     assert five["some/exact_match/b2"]["status"] == "pass"
     assert five["some/exact_match/any"]["status"] == "undecided"
     assert seven["some/exact_match/any"]["status"] == "pass"
+
+
+SAMPLED = SUITE.replace("systems:", "decoding: {temperature: 0.7, samples: 2}\nsystems:")
+
+
+def twice(rows: list[Prediction]) -> list[Prediction]:
+    """Each test example answered twice by the candidate, the second time wrong for one example in four."""
+    second = [
+        replace(row, sample=1, text=INVALID if number % 4 == 0 else row.text)
+        for number, row in enumerate(rows)
+        if row.dataset == "test"
+    ]
+    return rows + second
+
+
+def test_several_answers_to_an_example_are_one_score(tmp_path: Path) -> None:
+    folder = Fixture(suite_text=SAMPLED, edit_predictions=twice).write(tmp_path / "run")
+    again = plan_twice(folder)
+    assert again.exit_code == 0, again.output
+    scores = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    matched = [row["result"]["value"] for row in scores if row["scorer"] == "exact_match"]
+    assert set(matched) == {0.0, 0.5, 1.0} and len(matched) == 2 * 200
+    gain = next(check for check in json.loads(again.stdout)["checks"] if check["name"] == CHECK)
+    assert "over 200 examples" in gain["reason"]
+
+
+def test_a_missing_draw_breaks_the_run(tmp_path: Path) -> None:
+    folder = Fixture(suite_text=SAMPLED, edit_predictions=lambda rows: twice(rows)[:-1]).write(tmp_path / "run")
+    again = plan_twice(folder)
+    assert again.exit_code == 1 and "has 1 answers and needs 2" in again.output
+
+
+def plan_twice(folder: Path) -> Result:
+    """Bind the run anew as one that planned two answers to each test example."""
+    manifest = from_plain(RunManifest, json.loads((folder / "manifest.json").read_text()), "manifest")
+    planned = {name: count * (2 if name.endswith("/test") else 1) for name, count in manifest.planned.items()}
+    finish_run(folder, replace(manifest, planned=planned))
+    return CliRunner().invoke(main, ["gate", str(folder), "--json"])
