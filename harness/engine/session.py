@@ -16,6 +16,7 @@ from harness.engine.chat import encode_prompts
 from harness.engine.generate import Generation, GenerationSettings, generate_wave, plan_waves
 from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, score_continuations
+from harness.engine.lora import ActiveAdapter, switchable
 from harness.engine.meter import Meter
 from harness.errors import InvalidInputError
 from harness.records import Message
@@ -29,6 +30,7 @@ class ModelSession:
     def __init__(self, base: LoadedModel, meter: Meter) -> None:
         self.base, self.meter = base, meter
         self._peft: PeftModel | None = None
+        self._active: ActiveAdapter | None = None  # the switch, while all adapters are plain LoRA
         self._labels: dict[str, str] = {}  # a system may have a name that no module can have
 
     @property
@@ -62,6 +64,7 @@ class ModelSession:
         # Names and shapes agree, so this touches nothing but the adapter.
         self._peft.load_adapter(folder, adapter_name=label, is_trainable=False, torch_device=str(self.base.device))
         self._peft.eval()
+        self._active = switchable(self._peft)
 
     @contextlib.contextmanager
     def using(self, adapter: str | None) -> Iterator[Any]:
@@ -70,6 +73,9 @@ class ModelSession:
             if adapter is not None:
                 raise KeyError(f"no adapter named {adapter} is attached")
             yield self.base.model
+        elif self._active is not None:
+            self._active.label = None if adapter is None else self._labels[adapter]
+            yield self._peft.get_base_model()
         elif adapter is None:
             with self._peft.disable_adapter():
                 yield self._peft.get_base_model()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from tiny_model import load_tiny, make_tiny_model
 
@@ -48,12 +48,11 @@ def test_the_system_message_replaces_the_rows_own() -> None:
     assert with_system(own, None) == own
 
 
-def make_adapter(model_folder: Path, target: Path, *, seed: int) -> Path:
+def make_adapter(model_folder: Path, target: Path, *, seed: int, **settings: object) -> Path:
     """An adapter with random weights in both factors, so that it changes the answers."""
     torch.manual_seed(seed)
-    model = get_peft_model(
-        load("tiny", model_folder).model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear")
-    )
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", **settings)  # type: ignore[arg-type]
+    model = get_peft_model(load("tiny", model_folder).model, config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -152,3 +151,24 @@ def test_divergence_is_that_of_the_full_distributions(folders: dict[str, Path]) 
     expected = torch.nn.functional.kl_div(logprobs[1], logprobs[0], reduction="none", log_target=True).sum(-1).mean()
     assert session.divergence(prompt, answer, adapter="one") == pytest.approx(float(expected), rel=1e-5)
     assert session.divergence(prompt, answer, adapter="one") > 0.01
+
+
+@pytest.mark.parametrize(
+    ("settings", "switched"),
+    [({}, True), ({"use_rslora": True, "lora_alpha": 7}, True), ({"use_dora": True}, False), ({"bias": "all"}, False)],
+    ids=["LoRA", "rsLoRA", "DoRA", "biases"],
+)
+def test_an_adapter_adds_what_peft_adds(settings: dict[str, object], switched: bool, tmp_path: Path) -> None:
+    base = make_tiny_model(tmp_path / "model")
+    adapter = make_adapter(base, tmp_path / "adapter", seed=1, **settings)
+    session = ModelSession(load("tiny", base), Meter())
+    prompts = session.encode([ASK])
+    before = session.next_token_logits(prompts, adapter=None)
+    session.attach("one", adapter)
+    assert (session._active is not None) == switched
+    reference = PeftModel.from_pretrained(load("tiny", base).model, adapter).eval()
+    with torch.inference_mode():
+        expected = reference(input_ids=torch.tensor(prompts)).logits[:, -1]
+    torch.testing.assert_close(session.next_token_logits(prompts, adapter="one"), expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(session.next_token_logits(prompts, adapter=None), before)
+    assert not torch.allclose(expected, before)
