@@ -6,14 +6,17 @@ import math
 from pathlib import Path
 
 import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
 from tiny_model import load_tiny
 
+from harness.benchmarks.lm import SessionLM
 from harness.benchmarks.questions import read_subjects, sample_subjects
 from harness.benchmarks.run import run_benchmark
 from harness.benchmarks.tasks import plan_benchmark
 from harness.engine.meter import Meter
 from harness.engine.session import ModelSession
-from harness.errors import InvalidInputError
+from harness.errors import BrokenRunError, InvalidInputError
 from harness.records import QuestionOutcome
 from harness.suite.schema import Benchmark
 
@@ -29,7 +32,6 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> ModelSession:
 def by_lm_eval(session: ModelSession, benchmark: Benchmark) -> dict[str, tuple[float, ...]]:
     """The same tasks through lm-eval's own model class, one full forward pass per choice."""
     from lm_eval.evaluator import simple_evaluate
-    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     tasks = plan_benchmark("mmlu", benchmark, folder=FIXTURE, seed=7)
@@ -131,3 +133,56 @@ def test_outcomes_are_finite(session: ModelSession) -> None:
     tasks = plan_benchmark("mmlu", MMLU, folder=FIXTURE, seed=7)
     outcomes: tuple[QuestionOutcome, ...] = run_benchmark(tasks, session, system="x", adapter=None).outcomes
     assert all(math.isfinite(value) and value < 0 for outcome in outcomes for value in outcome.logprobs)
+
+
+def instances(kind: str, arguments: list[tuple[object, ...]]) -> list[Instance]:
+    return [Instance(kind, {}, row, index) for index, row in enumerate(arguments)]
+
+
+def test_any_pair_of_texts_is_split_and_scored_as_in_lm_eval(session: ModelSession) -> None:
+    pairs = [
+        ("the question is", " long"),
+        ("the question is ", "short"),
+        ("the question is", " something else again"),
+        ("", "no context"),
+        ("another beginning", " long"),
+    ]
+    reference = HFLM(pretrained=session.base.model, tokenizer=session.tokenizer, batch_size=2, device="cpu")
+    expected = reference.loglikelihood(instances("loglikelihood", pairs), disable_tqdm=True)
+    calls = session.meter.tokenizer_calls
+    found = SessionLM(session, None).loglikelihood(instances("loglikelihood", pairs))
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    assert [score for score, _ in found] == pytest.approx([score for score, _ in expected], abs=1e-4)
+    assert session.meter.tokenizer_calls - calls == 2  # all texts with a context, and the one without
+
+
+def test_whole_texts_are_scored_as_in_lm_eval(session: ModelSession) -> None:
+    texts = [("a short text",), ("a much longer text, which goes over several windows of the model. " * 40,)]
+    reference = HFLM(
+        pretrained=session.base.model, tokenizer=session.tokenizer, batch_size=2, device="cpu", max_length=500
+    )
+    ours = SessionLM(session, None)
+    ours._max_length = 500
+    asked = instances("loglikelihood_rolling", texts)
+    expected = reference.loglikelihood_rolling(asked, disable_tqdm=True)
+    assert ours.loglikelihood_rolling(asked) == pytest.approx(expected, rel=1e-5)
+
+
+def test_free_answers_are_those_of_lm_eval(session: ModelSession) -> None:
+    arguments = [
+        (f"question {i} of a few: ", {"until": ["e", "\n"] if i % 2 else "zz", "max_gen_toks": 6 + i % 2})
+        for i in range(8)
+    ]
+    reference = HFLM(pretrained=session.base.model, tokenizer=session.tokenizer, batch_size=3, device="cpu")
+    expected = reference.generate_until(instances("generate_until", arguments), disable_tqdm=True)
+    found = SessionLM(session, None).generate_until(instances("generate_until", arguments))
+    assert sum(ours == theirs for ours, theirs in zip(found, expected, strict=True)) >= 7  # one near tie is allowed
+    assert len(set(found)) > 2
+
+
+@pytest.mark.parametrize("asked", [{"do_sample": True}, {"temperature": 0.7}, {"num_beams": 4}])
+def test_a_benchmark_that_wants_other_than_greedy_answers_is_refused(
+    asked: dict[str, object], session: ModelSession
+) -> None:
+    with pytest.raises(BrokenRunError, match="answers benchmarks greedily"):
+        SessionLM(session, None).generate_until(instances("generate_until", [("question", asked)]))
