@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from harness.data.score_rows import ScoredRow, read_each
+from harness.data.score_rows import ScoredRow, field_cluster, read_each
 from harness.data.sources import Row
 from harness.errors import InvalidInputError
 from harness.strict_json import canonical
@@ -23,10 +24,11 @@ def is_inspect_log(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("eval"), dict)
 
 
-def inspect_rows(log: Mapping[str, Any], name: str) -> tuple[ScoredRow, ...]:
+def inspect_rows(log: Mapping[str, Any], name: str, cluster_by: str | None) -> tuple[ScoredRow, ...]:
     """A row per sample and epoch of the log in the file `name`; a score of several values is "scorer.key".
 
-    A sample that ended in an error or was invalidated has no scores, whatever was recorded.
+    A sample that ended in an error or was invalidated has no scores, whatever was recorded. `cluster_by` is a
+    field of each sample's metadata.
 
     Raises:
         InvalidInputError: naming the sample that is not understood; or the log was not finished.
@@ -38,10 +40,10 @@ def inspect_rows(log: Mapping[str, Any], name: str) -> tuple[ScoredRow, ...]:
         raise InvalidInputError(f"{name}: the log's status is {status!r}: samples are missing; finish the eval first")
     if not isinstance(samples, list):
         raise InvalidInputError(f"{name}: the log has no samples; it must be written with --log-samples")
-    return read_each(_numbered(samples, f"{name}: samples"), _inspect_row)
+    return read_each(_numbered(samples, f"{name}: samples"), partial(_inspect_row, cluster_by))
 
 
-def _inspect_row(item: Row) -> ScoredRow:
+def _inspect_row(cluster_by: str | None, item: Row) -> ScoredRow:
     sample = item.value
     key, epoch = sample.get("id"), sample.get("epoch", 1)
     if isinstance(key, bool) or not isinstance(key, int | str) or not isinstance(epoch, int):
@@ -56,7 +58,9 @@ def _inspect_row(item: Row) -> ScoredRow:
         scores |= {part: INSPECT_GRADES.get(one, one) if isinstance(one, str) else one for part, one in parts.items()}
     if sample.get("error") is not None or sample.get("invalidation") is not None:
         scores = dict.fromkeys(scores)
-    return ScoredRow(where=f"{item.where} (id {key!r})", id=str(key), epoch=epoch, scores=scores)
+    metadata, place = sample.get("metadata"), f"the metadata of sample {key!r}"
+    cluster = None if cluster_by is None else field_cluster(metadata, cluster_by, place)
+    return ScoredRow(where=f"{item.where} (id {key!r})", id=str(key), epoch=epoch, scores=scores, cluster=cluster)
 
 
 def is_promptfoo_results(value: Any) -> bool:
@@ -64,12 +68,13 @@ def is_promptfoo_results(value: Any) -> bool:
     return isinstance(value, dict) and _promptfoo_results(value) is not None
 
 
-def promptfoo_rows(document: Mapping[str, Any], name: str) -> tuple[ScoredRow, ...]:
+def promptfoo_rows(document: Mapping[str, Any], name: str, cluster_by: str | None) -> tuple[ScoredRow, ...]:
     """A row per result in the file `name`: scorers are "score", "success" and each named metric.
 
     The system is the provider, with its prompt where it has several. The id is the test's number and a digest
     of its variables, so that shifted tests are never paired; tests with equal variables are one cluster, as
-    `--repeat` makes them. A result without a verdict (provider or grader failed) has no scores.
+    `--repeat` makes them, unless `cluster_by` names the variable that is. A result without a verdict (provider
+    or grader failed) has no scores.
 
     Raises:
         InvalidInputError: naming the result that is not understood.
@@ -81,13 +86,14 @@ def promptfoo_rows(document: Mapping[str, Any], name: str) -> tuple[ScoredRow, .
 
     def read(item: Row) -> ScoredRow:
         provider, prompt = _promptfoo_column(item.value)
-        test, variables = item.value.get("testIdx"), _promptfoo_variables(item.value.get("vars"))
+        given = item.value.get("vars")
+        test, variables = item.value.get("testIdx"), _promptfoo_variables(given)
         return ScoredRow(
             where=item.where,
             id=variables if test is None else f"{test}:{variables}",
             system=provider if prompts[provider] == 1 else f"{provider}, prompt {prompt}",
             scores=_promptfoo_scores(item.value),
-            cluster=variables,
+            cluster=variables if cluster_by is None else field_cluster(given, cluster_by, "`vars`"),
         )
 
     return read_each(items, read)

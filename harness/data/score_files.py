@@ -44,17 +44,21 @@ class ScoreFile:
     tags: Mapping[str, tuple[str, ...]]
 
 
-def read_score_file(path: Path, *, scorer: str | None = None, system: str | None = None) -> ScoreFile:
+def read_score_file(
+    path: Path, *, scorer: str | None = None, system: str | None = None, cluster_by: str | None = None
+) -> ScoreFile:
     """Read the scores of one scorer and one system; each may be left out where the file has only one.
 
     An example that was answered several times (Inspect's epochs) has the mean of its scores, and none when
-    one of them is missing.
+    one of them is missing. `cluster_by` names the field whose value is the cluster, in place of the clusters
+    that the format has: a key of the row, of lm-eval's `doc`, of Inspect's `metadata` or of promptfoo's `vars`.
 
     Raises:
         InvalidInputError: the file cannot be read, is empty or of no known layout; an id is given twice; a
-            score is not a number from 0 to 1; or `scorer` or `system` is not there or has to be chosen.
+            score is not a number from 0 to 1; `scorer` or `system` is not there or has to be chosen; or a row
+            lacks the field `cluster_by`, or gives an example another cluster than the row before.
     """
-    layout, digest, every = _read(path)
+    layout, digest, every = _read(path, cluster_by)
     if not every:
         raise InvalidInputError(f"{path}: there are no rows")
     systems = tuple(dict.fromkeys(row.system for row in every if row.system is not None))
@@ -70,12 +74,12 @@ def read_score_file(path: Path, *, scorer: str | None = None, system: str | None
         scorers=scorers,
         digest=digest,
         scores=_scores(rows, name, path),
-        clusters={row.id: row.cluster for row in rows},
+        clusters=_clusters(rows),
         tags={row.id: row.tags for row in rows},
     )
 
 
-def _read(path: Path) -> tuple[str, str, tuple[ScoredRow, ...]]:
+def _read(path: Path, cluster_by: str | None) -> tuple[str, str, tuple[ScoredRow, ...]]:
     """The format, the digest of the bytes, and the rows."""
     content = read_limited(path)
     text = _text(content, path)
@@ -87,15 +91,15 @@ def _read(path: Path) -> tuple[str, str, tuple[ScoredRow, ...]]:
         value = _document(text, path)
         digest = hashlib.sha256(content).hexdigest()
         if is_inspect_log(value):
-            return "inspect log", digest, inspect_rows(value, path.name)
+            return "inspect log", digest, inspect_rows(value, path.name, cluster_by)
         if is_promptfoo_results(value):
-            return "promptfoo results", digest, promptfoo_rows(value, path.name)
+            return "promptfoo results", digest, promptfoo_rows(value, path.name, cluster_by)
         if rest or not isinstance(value, dict):
             raise _unknown(value, path)
     source = read_json_lines(path)
     for layout in LAYOUTS:
         if layout.keys <= set(source.rows[0].value):
-            return layout.format, source.digest, layout.read(source)
+            return layout.format, source.digest, layout.read(source, cluster_by)
     raise _unknown(source.rows[0].value, path)
 
 
@@ -158,6 +162,18 @@ def _scores(rows: Sequence[ScoredRow], scorer: str, path: Path) -> dict[str, flo
     if short:
         raise InvalidInputError(f"{path}: epochs are missing: other samples have {most}, but {', '.join(short[:5])}")
     return {key: _mean(tuple(epochs.values())) for key, epochs in values.items()}
+
+
+def _clusters(rows: Sequence[ScoredRow]) -> dict[str, str | None]:
+    clusters: dict[str, str | None] = {}
+    problems: list[str] = []
+    for row in rows:
+        if clusters.setdefault(row.id, row.cluster) != row.cluster:
+            problems.append(
+                f"{row.where}: {row.id!r} is of cluster {row.cluster!r} here and of {clusters[row.id]!r} before"
+            )
+    raise_problems(problems)
+    return clusters
 
 
 def _number(value: Any) -> float | None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from harness.data.sources import Row, Source, raise_problems, read_json_lines
+from harness.errors import InvalidInputError
 
 OWN_KEYS = {"id", "score", "scores", "cluster", "tags", "error", "meta"}
 LM_EVAL_KEYS = {
@@ -36,11 +37,14 @@ class ScoredRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineLayout:
-    """One JSON Lines format: the keys that give it away in the first row, and its reader."""
+    """One JSON Lines format: the keys that give it away in the first row, and its reader.
+
+    The reader takes the rows, and the field to take clusters from instead of the format's own.
+    """
 
     format: str
     keys: frozenset[str]
-    read: Callable[[Source], tuple[ScoredRow, ...]]
+    read: Callable[[Source, str | None], tuple[ScoredRow, ...]]
 
 
 def read_each(items: Iterable[Row], read: Callable[[Row], ScoredRow]) -> tuple[ScoredRow, ...]:
@@ -60,13 +64,31 @@ def read_each(items: Iterable[Row], read: Callable[[Row], ScoredRow]) -> tuple[S
     return tuple(rows)
 
 
-def _own_rows(source: Source) -> tuple[ScoredRow, ...]:
-    return read_each(source.rows, _own_row)
+def field_cluster(holder: Any, field: str, place: str) -> str:
+    """The cluster that the value of `field` in `holder` names; dots lead into objects, as in "meta.author".
+
+    Raises:
+        ValueError: saying that `place` has no such field, or that its value is neither text nor a whole number.
+    """
+    value = holder
+    for key in field.split("."):
+        if not isinstance(value, dict) or key not in value:
+            raise ValueError(f"there is no `{field}` in {place} to take the cluster from")
+        value = value[key]
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise ValueError(f"`{field}` must be non-empty text or a whole number to name a cluster")
+    return str(value)
 
 
-def _own_row(row: Row) -> ScoredRow:
+def _own_rows(source: Source, cluster_by: str | None) -> tuple[ScoredRow, ...]:
+    return read_each(source.rows, partial(_own_row, cluster_by))
+
+
+def _own_row(cluster_by: str | None, row: Row) -> ScoredRow:
     value = row.value
-    if unknown := sorted(set(value) - OWN_KEYS):
+    by_field = None if cluster_by is None else field_cluster(value, cluster_by, "the row")
+    known = OWN_KEYS if cluster_by is None else OWN_KEYS | {cluster_by.split(".")[0]}
+    if unknown := sorted(set(value) - known):
         raise ValueError(f"unknown key {', '.join(unknown)}; remarks go under `meta`")
     if "score" in value and "scores" in value:
         raise ValueError("give `score` or `scores`, not both")
@@ -84,13 +106,18 @@ def _own_row(row: Row) -> ScoredRow:
         where=row.where,
         id=_text(value.get("id"), "id"),
         scores=scores,
-        cluster=_optional_text(value.get("cluster"), "cluster"),
+        cluster=by_field or _optional_text(value.get("cluster"), "cluster"),
         tags=tuple(dict.fromkeys(tags)),
     )
 
 
-def _run_rows(source: Source) -> tuple[ScoredRow, ...]:
+def _run_rows(source: Source, cluster_by: str | None) -> tuple[ScoredRow, ...]:
     """The rows of a run's test set; clusters and tags come from the examples.jsonl beside it."""
+    if cluster_by is not None:
+        raise InvalidInputError(
+            f"{source.path}: the clusters of a run are those of its examples (`cluster` in its test rows), so there "
+            f"is no `{cluster_by}` to cluster by"
+        )
     examples = _run_examples(source)
     # The probe's examples are another set, answered by the candidate alone.
     return read_each((row for row in source.rows if row.value.get("dataset") != "probe"), partial(_run_row, examples))
@@ -124,7 +151,7 @@ def _run_examples(source: Source) -> dict[str, Mapping[str, Any]]:
     return {str(row.value.get("id")): row.value for row in rows if row.value.get("dataset") == "test"}
 
 
-def _lm_eval_rows(source: Source) -> tuple[ScoredRow, ...]:
+def _lm_eval_rows(source: Source, cluster_by: str | None) -> tuple[ScoredRow, ...]:
     documents = {(str(row.value.get("doc_hash")), str(row.value.get("doc_id"))) for row in source.rows}
     repeated = {digest for digest, count in Counter(digest for digest, _ in documents).items() if count > 1}
     filtered = len({str(row.value.get("filter")) for row in source.rows}) > 1
@@ -137,7 +164,8 @@ def _lm_eval_rows(source: Source) -> tuple[ScoredRow, ...]:
         # One document twice in a data set is two items of one cluster; only then is its hash not enough.
         key = str(number) if digest is None else f"{digest}:{number}" if digest in repeated else digest
         scores = {f"{name},{which}" if filtered else name: value for name, value in _metrics(row.value)}
-        return ScoredRow(where=row.where, id=key, scores=scores, part=which, cluster=digest)
+        cluster = digest if cluster_by is None else field_cluster(row.value.get("doc"), cluster_by, "`doc`")
+        return ScoredRow(where=row.where, id=key, scores=scores, part=which, cluster=cluster)
 
     return read_each(source.rows, read)
 

@@ -43,6 +43,29 @@ class _Row:
         return len(self.context) - skip + sum(len(branch) - 1 for branch in self.branches)
 
 
+@dataclass(frozen=True, slots=True)
+class ScoringUnit:
+    """Rows that are computed together, whatever else is asked: one prefix and its rows, or one batch without."""
+
+    prefix: Tokens
+    rows: tuple[_Row, ...]
+
+    @property
+    def requests(self) -> tuple[int, ...]:
+        """The indices of its requests, in the order in which their scores are given."""
+        return tuple(i for row in self.rows for indices in row.branches.values() for i in indices)
+
+    @property
+    def tokens(self) -> tuple[tuple[Tokens, tuple[Tokens, ...]], ...]:
+        """All that its scores depend on beside the model: each row's context and branches."""
+        return tuple((row.context, tuple(row.branches)) for row in self.rows)
+
+    @property
+    def forwarded_tokens(self) -> int:
+        """How many tokens go through the model for it."""
+        return len(self.prefix) + sum(row.size(len(self.prefix)) for row in self.rows)
+
+
 def score_continuations(
     model: Any, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, meter: Meter
 ) -> list[Scored]:
@@ -51,11 +74,40 @@ def score_continuations(
     Raises:
         ValueError: an empty context or continuation.
     """
-    rows = _rows(requests)
     results: dict[int, Scored] = {}
-    for prefix, members in _groups(rows):
-        results.update(_score_group(model, prefix, members, meter))
+    for unit in plan_units(requests):
+        results.update(zip(unit.requests, score_unit(model, unit, meter=meter), strict=True))
     return [results[index] for index in range(len(requests))]
+
+
+def plan_units(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[ScoringUnit]:
+    """Which requests are computed together; depends on the requests only.
+
+    Raises:
+        ValueError: an empty context or continuation.
+    """
+    units: list[ScoringUnit] = []
+    loose: list[_Row] = []
+    for prefix, members in _groups(_rows(requests)):
+        if prefix:
+            units.append(ScoringUnit(prefix, tuple(members)))
+        else:
+            loose += members
+    loose.sort(key=lambda row: row.size(0))
+    return units + [ScoringUnit((), tuple(batch)) for batch in _batches(loose, 0)]
+
+
+@torch.inference_mode()
+def score_unit(model: Any, unit: ScoringUnit, *, meter: Meter) -> list[Scored]:
+    """The scores of a unit, in the order of `unit.requests`."""
+    results: dict[int, Scored] = {}
+    skip = len(unit.prefix)
+    with shared_prefix_attention(model):
+        layers = compute_prefix(model, unit.prefix, meter) if unit.prefix else None
+        for batch in _batches(sorted(unit.rows, key=lambda row: row.size(skip)), skip):
+            results.update(_score_batch(model, batch, skip, layers, meter))
+            meter.forwarded_tokens += sum(row.size(skip) for row in batch)
+    return [results[index] for index in unit.requests]
 
 
 def _rows(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[_Row]:
@@ -89,18 +141,6 @@ def _groups(rows: list[_Row]) -> Iterator[tuple[Tokens, list[_Row]]]:
 def _common(left: Tokens, right: Tokens) -> int:
     length = min(len(left), len(right))
     return next((index for index in range(length) if left[index] != right[index]), length)
-
-
-@torch.inference_mode()
-def _score_group(model: Any, prefix: Tokens, rows: list[_Row], meter: Meter) -> dict[int, Scored]:
-    results: dict[int, Scored] = {}
-    skip = len(prefix)
-    with shared_prefix_attention(model):
-        layers = compute_prefix(model, prefix, meter) if prefix else None
-        for batch in _batches(sorted(rows, key=lambda row: row.size(skip)), skip):
-            results.update(_score_batch(model, batch, skip, layers, meter))
-            meter.forwarded_tokens += sum(row.size(skip) for row in batch)
-    return results
 
 
 def _batches(rows: list[_Row], skip: int) -> Iterator[list[_Row]]:

@@ -92,7 +92,7 @@ def _against(baseline: str, check: BetterThan, name: str, evidence: Evidence, st
             statistics=statistics,
             pool=evidence.pool["test"],
         )
-        status, reason, needs = judge_early(early, comparison, statistics)
+        status, reason, needs = judge_early(early, comparison, statistics, min_gain=check.min_gain)
         # An interval for a fixed number of examples does not hold where looking chose the number.
         low, high, method = None, None, early.method
     if status != "pass" and check.tag is None:

@@ -88,7 +88,7 @@ def judge_comparison(
 
 def claim(status: Status, min_gain: float) -> str:
     """What a status says of the candidate, in words, when a gain of more than `min_gain` is asked."""
-    size = f"{100 * abs(min_gain):.4g} point{'' if math.isclose(abs(min_gain), 0.01) else 's'}"
+    size = f"{100 * abs(min_gain):g} point{'' if math.isclose(abs(min_gain), 0.01) else 's'}"
     if min_gain < 0:
         words = (f"not worse by {size} or more", f"worse by {size} or more", f"not shown to be less than {size} worse")
     elif min_gain > 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.gate.comparing import claim
 from harness.gate.evidence import Evidence
 from harness.records import Comparison, Score, ScoreResult, Status
 from harness.stats.sequential import BettingTest, SequentialResult
@@ -50,7 +51,9 @@ def bet_on_gain(
     return bet(values, bar=min_gain, low=-1.0, statistics=statistics, pool=pool, population=None)
 
 
-def judge_early(result: SequentialResult, comparison: Comparison, statistics: Statistics) -> tuple[Status, str, str]:
+def judge_early(
+    result: SequentialResult, comparison: Comparison, statistics: Statistics, *, min_gain: float = 0.0
+) -> tuple[Status, str, str]:
     """Status, sentence and what would settle it, in the modes that may stop early."""
     used = f"{result.n_used:,} of {result.n_planned:,} examples used"
     gain = f"{100 * comparison.delta.value:+.1f} points on {comparison.scorer} against {comparison.baseline}"
@@ -58,16 +61,17 @@ def judge_early(result: SequentialResult, comparison: Comparison, statistics: St
         share = f"{comparison.imputed} of {comparison.n} pairs lack a score, over {statistics.max_unscored:.1%}"
         return "undecided", f"{share}: {gain}", "find out why answers failed, and run again"
     if result.decision != "undecided":
-        word = "better" if result.decision == "pass" else "worse"
-        return result.decision, f"{word}: {gain}; {used}; {result.method}", ""
+        return result.decision, f"{claim(result.decision, min_gain)}: {gain}; {used}; {result.method}", ""
     if statistics.mode == "hybrid" and result.n_used == result.n_planned:
         final = statistics.alpha * FINAL_SHARE
-        if comparison.p_value <= final:
-            return "pass", f"better: {gain}; {used}; the exact test at {final:g} (p = {comparison.p_value:.2g})", ""
-        if comparison.p_reverse <= final:
-            return "fail", f"worse: {gain}; {used}; the exact test at {final:g} (p = {comparison.p_reverse:.2g})", ""
+        sides: tuple[tuple[Status, float], ...] = (("pass", comparison.p_value), ("fail", comparison.p_reverse))
+        for status, p_value in sides:
+            if p_value <= final:
+                how = f"the exact test at {final:g} (p = {p_value:.2g})"
+                return status, f"{claim(status, min_gain)}: {gain}; {used}; {how}", ""
     more = "add fresh examples to the pool: in this mode they may be added, and the bets go on"
-    return "undecided", f"no difference shown: {gain}; {used}", more if statistics.mode == "anytime" else "a fresh set"
+    needs = more if statistics.mode == "anytime" else "a fresh set"
+    return "undecided", f"{claim('undecided', min_gain)}: {gain}; {used}", needs
 
 
 def scores_in_order(evidence: Evidence, system: str, scorer: str) -> list[ScoreResult]:

@@ -7,10 +7,17 @@ method also takes fractional counts, such as those of a weighted sample.
 
 from __future__ import annotations
 
-from math import copysign, inf, isfinite, sqrt
+from math import copysign, inf, isfinite, pi, sqrt
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import betainc, ndtr, ndtri
+from scipy.special import betainc, gammaln, ndtr, ndtri, xlogy
+
+NUISANCE_POINTS = 300  # a grid ten times as fine moves no p-value by more than 1 in 5,000
+# Losses further from their mean than this many standard deviations (and 20) hold < 1e-14 of the chance.
+DEVIATIONS = 8
+TIE = 1e-9  # statistics closer than this are equal but for float rounding
 
 
 def mcnemar_exact(wins: int, losses: int) -> float:
@@ -54,6 +61,31 @@ def tango_p_value(n11: float, n10: float, n01: float, n00: float, margin: float)
     if not -1 <= margin <= 1:
         raise ValueError(f"the margin must lie between -1 and 1, not {margin}")
     return float(ndtr(-_score(n10, n01, n, margin)))
+
+
+def tango_exact_p_value(n11: int, n10: int, n01: int, n00: int, margin: float) -> float:
+    """Return the one-sided p-value of "delta <= margin" by Tango's statistic, without its normal approximation.
+
+    It is the largest chance, over every share of losses there may be, of a table that the statistic puts at
+    least as far above the margin as this one; so a test by it errs at most as often as it says. (The normal
+    p-value alone lets through 52 ties as "less than 5 points worse", which 6.9 % of bad candidates show.) The
+    test in the other direction is `tango_exact_p_value(n11, n01, n10, n00, -margin)`. P-values at neighbouring
+    margins may be out of order by a hundredth, since each margin ranks the tables anew.
+
+    Raises:
+        ValueError: as `tango_p_value`.
+
+    Source: Hsueh, Liu & Chen 2001 (the unconditional exact test on the restricted score statistic; the largest
+    chance under "delta <= margin" is at the margin).
+    """
+    n = int(_total(n11, n10, n01, n00))
+    if not -1 <= margin <= 1:
+        raise ValueError(f"the margin must lie between -1 and 1, not {margin}")
+    fewest = _fewest_wins(n10, n01, n, margin)
+    lowest, highest = max(0.0, -margin), (1 - margin) / 2
+    # Closer together towards the ends, where a share changes the few counts most.
+    shares = lowest + (highest - lowest) * np.sin(np.linspace(0, pi / 2, NUISANCE_POINTS)) ** 2
+    return min(1.0, max(_chance_of_region(fewest, n, float(share), margin) for share in shares))
 
 
 def tango_interval(n11: float, n10: float, n01: float, n00: float, confidence: float) -> tuple[float, float]:
@@ -104,6 +136,37 @@ def _score(wins: float, losses: float, n: float, delta: float) -> float:
     if distance == 0:
         return 0.0
     return distance / sqrt(variance) if variance > 0 else copysign(inf, distance)
+
+
+def _fewest_wins(wins: int, losses: int, n: int, delta: float) -> NDArray[np.int64]:
+    """For 0, 1, ... losses the fewest wins whose statistic is at least the one seen, as far as n pairs hold them.
+
+    More losses never need fewer wins (Hsueh, Liu & Chen 2001), so one staircase finds them all.
+    """
+    seen = _score(wins, losses, n, delta)
+    reached = seen - TIE if isfinite(seen) else seen
+    fewest, needed = [], 0
+    for lost in range(n + 1):
+        while needed <= n - lost and _score(needed, lost, n, delta) < reached:
+            needed += 1
+        if needed > n - lost:
+            break
+        fewest.append(needed)
+    return np.array(fewest, dtype=np.int64)
+
+
+def _chance_of_region(fewest: NDArray[np.int64], n: int, loss_share: float, delta: float) -> float:
+    """The chance of at least `fewest[l]` wins with l losses among n pairs, at this share of losses and delta."""
+    mean, deviation = n * loss_share, sqrt(n * loss_share * (1 - loss_share))
+    low = max(0, int(mean - DEVIATIONS * deviation) - 20)
+    high = min(len(fewest) - 1, int(mean + DEVIATIONS * deviation) + 20)
+    lost = np.arange(low, high + 1)
+    others, needed = n - lost, fewest[low : high + 1]
+    win_share = min(max((loss_share + delta) / (1 - loss_share), 0.0), 1.0) if loss_share < 1 else 0.0
+    enough = np.where(needed == 0, 1.0, betainc(np.maximum(needed, 1), others - needed + 1, win_share))
+    ways = gammaln(n + 1) - gammaln(lost + 1) - gammaln(others + 1)
+    chances = np.exp(ways + xlogy(lost, loss_share) + xlogy(others, 1 - loss_share))
+    return float(chances @ enough)
 
 
 def _score_low(wins: float, losses: float, n: float, z: float) -> float:

@@ -487,3 +487,58 @@ def test_nothing_but_a_refusal_is_raised_when_any_one_value_is_odd(tmp_path, con
         except InvalidInputError:
             continue
         assert all(score is None or 0 <= score <= 1 for score in found.scores.values())
+
+
+# Clusters from a field
+
+
+def clusters(tmp_path: Path, content: Any, field: str, scorer: str | None = None) -> list[str | None]:
+    path = tmp_path / "file"
+    rows = isinstance(content, list)
+    path.write_text("".join(json.dumps(row) + "\n" for row in content) if rows else json.dumps(content))
+    return list(read_score_file(path, scorer=scorer, cluster_by=field).clusters.values())
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "scorer", "expected"),
+    [
+        ([OWN | {"by": "Ann"}, {"id": "b", "score": 0, "by": "Ann", "cluster": "x"}], "by", None, "Ann"),
+        ([OWN | {"by": 7}, {"id": "b", "score": 0, "by": 7}], "by", None, "7"),
+        ([OWN | {"meta": {"by": "Ann"}}, {"id": "b", "score": 0, "meta": {"by": "Ann"}}], "meta.by", None, "Ann"),
+        ([lm_eval(acc=1, doc={"by": "A"}), lm_eval(1, "bb22", acc=0, doc={"by": "A"})], "by", None, "A"),
+        (inspect(sample("C", metadata={"by": "A"}), sample("I", "b", metadata={"by": "A"})), "by", None, "A"),
+        (promptfoo(result(0, {"q": 1, "by": "A"}), result(1, {"q": 2, "by": "A"})), "by", "score", "A"),
+    ],
+    ids=["own", "own number", "own dotted", "lm-eval", "inspect", "promptfoo"],
+)
+def test_cluster_is_the_value_of_the_field_when_one_is_named(tmp_path, content, field, scorer, expected):
+    assert clusters(tmp_path, content, field, scorer) == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "said"),
+    [
+        ([OWN | {"author": "x"}, {"id": "b", "score": 1}], "author", "file:2: there is no `author` in the row"),
+        ([OWN | {"meta": "x"}], "meta.author", "file:1: there is no `meta.author` in the row"),
+        ([OWN | {"author": ""}], "author", "file:1: `author` must be non-empty text or a whole number"),
+        ([OWN | {"author": None}], "author", "file:1: `author` must be"),
+        ([OWN | {"author": True}], "author", "file:1: `author` must be"),
+        ([OWN | {"author": "x", "note": 1}], "author", "file:1: unknown key note"),
+        ([lm_eval(acc=1)], "subject", "file:1: there is no `subject` in `doc`"),
+        ([lm_eval(acc=1, doc="text")], "subject", "file:1: there is no `subject` in `doc`"),
+        (inspect(sample("C", 7)), "user", "file: samples[0]: there is no `user` in the metadata of sample 7"),
+        (promptfoo(result(3, {"q": 1})), "doc", "file: results[0]: there is no `doc` in `vars`"),
+        ([RUN], "author", "the clusters of a run are those of its examples"),
+    ],
+)
+def test_place_is_named_when_the_field_to_cluster_by_is_missing_or_no_name(tmp_path, content, field, said):
+    with pytest.raises(InvalidInputError) as caught:
+        clusters(tmp_path, content, field, None)
+    assert said in str(caught.value)
+
+
+def test_both_clusters_are_named_when_the_epochs_of_one_sample_differ(tmp_path):
+    log = inspect(sample("C", metadata={"user": "u1"}), sample("C", epoch=2, metadata={"user": "u2"}))
+
+    with pytest.raises(InvalidInputError, match="'a' is of cluster 'u2' here and of 'u1' before"):
+        clusters(tmp_path, log, "user", None)
