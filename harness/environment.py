@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import warnings
+from importlib import metadata
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept: HARNESS_CACHE, else the user's cache folder."""
+    """Where converted models and answers are kept: HARNESS_CACHE, else the user's cache folder."""
     chosen = os.environ.get("HARNESS_CACHE")  # noqa: TID251
     if chosen:
         return Path(chosen)
@@ -35,3 +38,19 @@ def quiet_libraries() -> None:
 def value(name: str) -> str | None:
     """The value of one environment variable, None when it is unset or empty."""
     return os.environ.get(name) or None  # noqa: TID251
+
+
+NUMERIC_LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "tokenizers", "lm-eval", "numpy", "scipy")
+NUMERIC_VARIABLES = ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES")
+CPU_FEATURES = Path("/proc/cpuinfo")
+
+
+def numerics() -> dict[str, str]:
+    """What the numbers of this machine depend on beside the inputs: libraries, processor, and how it is set up."""
+    found = {name: metadata.version(name) for name in NUMERIC_LIBRARIES}
+    found |= {name: os.environ.get(name, "") for name in NUMERIC_VARIABLES}  # noqa: TID251
+    lines = CPU_FEATURES.read_text(encoding="utf-8").splitlines() if CPU_FEATURES.is_file() else [platform.processor()]
+    # The same processor's lines repeat for each core, and its clock speed changes from moment to moment.
+    lasting = {line for line in lines if not line.startswith(("cpu MHz", "processor", "core id", "apicid", "initial"))}
+    features = hashlib.sha256("\n".join(sorted(lasting)).encode("utf-8")).hexdigest()
+    return {**found, "python": platform.python_version(), "cpu": features, "cores": str(os.cpu_count())}

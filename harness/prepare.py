@@ -39,6 +39,18 @@ class Inputs:
     adapter: Path | None  # the candidate's, when it was trained elsewhere
     warnings: tuple[str, ...]
 
+    @property
+    def baseline_adapters(self) -> dict[str, Path]:
+        """Baseline -> the folder of its adapter, for those that take part."""
+        folders = {}
+        for name, spec in self.loaded.suite.systems.items():
+            if isinstance(spec, AdapterSystem) and spec.role == "baseline" and name not in self.absent:
+                promoted = self.promoted.adapter if self.promoted is not None else None
+                folder = promoted if spec.source == "promoted" else self.loaded.resolve(str(spec.source))
+                assert folder is not None  # else it is absent
+                folders[name] = folder
+        return folders
+
 
 def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = None) -> Inputs:
     """Read and check everything that a run of this suite would use.

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import Clock, monotonic_seconds
-from harness.environment import cache_folder, quiet_libraries
+from harness.earlier import INPUTS, find_unchanged, inputs_digest
+from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.errors import InvalidInputError
 from harness.files import write_bytes, write_json
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import TrainingHistory
 from harness.running import Run
+from harness.store.answers import ANSWERS, AnswerStore
 from harness.store.facts import to_plain
 from harness.store.runs import ADAPTER, REPLICAS, begin_run, finish_run, write_evidence
 from harness.suite.schema import AdapterSystem
@@ -44,31 +46,47 @@ class AlreadyPromoted:
     name: str
 
 
-def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, command: str) -> Path | AlreadyPromoted:
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A finished run had exactly these inputs, so its evidence is the evidence of this one."""
+
+    folder: Path
+
+
+def produce(
+    inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, command: str, fresh: bool = False
+) -> Path | AlreadyPromoted | Unchanged:
     """Run the suite and return the folder with its evidence.
 
-    A candidate that is the promoted adapter is never compared with itself: nothing is run when suite and data are
-    the same too, else it is judged against the other arms, and the report says so.
+    Nothing is run when a finished run had the same inputs, and nothing is computed whose result is stored, unless
+    `fresh`. A candidate that is the promoted adapter is never compared with itself: nothing is run when suite and
+    data are the same too, else it is judged against the other arms, and the report says so.
 
     Raises:
         InvalidInputError: input that only the model can show to be wrong (truncated rows, a foreign adapter).
         BrokenRunError: anything that keeps the evidence from being complete.
     """
     quiet_libraries()
-    from harness.engine.loading import load, locate
+    from harness.engine.catalogue import locate
+
+    suite, stages, started = inputs.loaded.suite, _Stages(), clock()
+    with stages.timed("load"):
+        name, base_folder = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
+        base_digest = digest_model_folder(base_folder)
+    digests = {"base": base_digest, INPUTS: inputs_digest(inputs, base_digest=base_digest, numerics=numerics())}
+    if not fresh and (earlier := find_unchanged(reports, suite.suite, digests[INPUTS])) is not None:
+        return Unchanged(earlier)
+    from harness.engine.loading import load
     from harness.engine.meter import Meter
     from harness.engine.seeding import fix_threads
     from harness.engine.session import ModelSession
 
-    suite, stages, started = inputs.loaded.suite, _Stages(), clock()
     wanted = reports / suite.suite / _run_id(started, inputs)
     folder = begin_run(wanted, {"suite": inputs.loaded.digest, **inputs.datasets.digests})
     progress.say(f"run {folder}")
     threads, meter = fix_threads(), Meter()
     with stages.timed("load"):
-        name, base_folder = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
         base = load(name, base_folder)
-        base_digest = digest_model_folder(base_folder)
         meter.model_loads += 1
     with stages.timed("train"):
         history = _make_candidate(inputs, base, folder / ADAPTER, meter, progress)
@@ -80,13 +98,34 @@ def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, 
         inputs = _without_promoted(inputs)
     with stages.timed("train"):
         _make_replicas(inputs, base, folder / REPLICAS, meter, progress)
-    run = Run(inputs, ModelSession(base, meter), folder, base_digest)
+    with _open_store(clock, fresh=fresh) as store:
+        run = Run(inputs, ModelSession(base, meter), folder, digests, store)
+        _collect_evidence(run, inputs, folder, history, stages, progress)
+    finish_run(folder, run.manifest(stages.seconds, meter.reading(), (started, clock()), command, threads))
+    return folder
+
+
+@contextlib.contextmanager
+def _open_store(clock: Clock, *, fresh: bool) -> Iterator[AnswerStore | None]:
+    if fresh:
+        yield None
+        return
+    with AnswerStore(cache_folder() / ANSWERS, clock=clock) as store:
+        yield store
+
+
+def _collect_evidence(
+    run: Run, inputs: Inputs, folder: Path, history: TrainingHistory | None, stages: _Stages, progress: Progress
+) -> None:
+    """Let every system answer, and write all that the gate looks at."""
     with stages.timed("answer"):
         predictions = run.answer(progress)
         liveness = run.liveness(predictions)
     with stages.timed("benchmark"):
         benchmarks = run.benchmark(progress)
         drift = run.drift(progress)
+    with stages.timed("recheck"):
+        run.recheck(progress)
     write_evidence(
         folder,
         suite_text=inputs.loaded.text,
@@ -95,9 +134,6 @@ def produce(inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, 
         tables={"predictions": predictions, "benchmarks": benchmarks, "drift": drift},
         reports={"liveness": liveness, **({"training": history} if history else {})},
     )
-    manifest = run.manifest(stages.seconds, meter.reading(), (started, clock()), command, threads)
-    finish_run(folder, manifest)
-    return folder
 
 
 def train_only(inputs: Inputs, target: Path, progress: Progress) -> TrainingHistory:
@@ -111,7 +147,8 @@ def train_only(inputs: Inputs, target: Path, progress: Progress) -> TrainingHist
     if inputs.adapter is not None:
         raise InvalidInputError("this suite's candidate comes from a folder; there is nothing to train")
     quiet_libraries()
-    from harness.engine.loading import load, locate
+    from harness.engine.catalogue import locate
+    from harness.engine.loading import load
     from harness.engine.meter import Meter
     from harness.engine.seeding import fix_threads
 

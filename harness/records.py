@@ -160,6 +160,32 @@ class DriftRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """One generated answer. Equality leaves `seconds` out: how long it took is not part of what was answered."""
+
+    tokens: tuple[int, ...]
+    ended: bool  # by an end token, not by the length limit
+    near_tie: bool  # somewhere the two best tokens were so close that rounding could choose between them
+    seconds: float = field(compare=False)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.seconds):
+            raise ValueError(f"seconds must be finite, not {self.seconds}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredScore:
+    """The log-probability of one continuation, in nats, and whether greedy decoding would have produced it."""
+
+    logprob: float
+    is_greedy: bool
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.logprob):
+            raise ValueError(f"a log-probability must be finite, not {self.logprob}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossPoint:
     """The losses at one optimizer step, in nats per completion token."""
 

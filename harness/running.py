@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.assembly import drop_settled, gains_settled
+from harness.environment import numerics
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import (
@@ -28,11 +29,13 @@ from harness.records import (
 )
 from harness.stats.sequential import permutation
 from harness.store.runs import ADAPTER, REPLICAS
-from harness.suite.schema import AdapterSystem, ValidOutput
-from harness.trust.digests import digest_bytes, digest_files, digest_tree
+from harness.suite.schema import ValidOutput
+from harness.trust.digests import digest_bytes, digest_files, digest_tree, weights_digest
 
 if TYPE_CHECKING:
+    from harness.engine.recall import Recall
     from harness.engine.session import ModelSession
+    from harness.store.answers import AnswerStore
     from harness.systems.interface import System
 
 LIVENESS_PROMPTS = 8
@@ -41,28 +44,36 @@ LIVENESS_PROMPTS = 8
 class Run:
     """One run in progress: the systems of the suite on one base model."""
 
-    def __init__(self, inputs: Inputs, session: ModelSession, folder: Path, base_digest: str) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        session: ModelSession,
+        folder: Path,
+        digests: Mapping[str, str],
+        store: AnswerStore | None,
+    ) -> None:
+        """`digests` has those of the base model and of all inputs; without a `store` everything is computed anew."""
         self._inputs, self._session, self._folder = inputs, session, folder
-        self._suite, self._base_digest = inputs.loaded.suite, base_digest
+        self._suite, self._digests = inputs.loaded.suite, digests
         self._adapters = {name: digest_tree(digest_files(path)) for name, path in self._adapter_folders().items()}
         for name, path in self._adapter_folders().items():
             session.attach(name, path)
+        if store is not None:
+            session.recall = self._recall(store)
         self.systems = self._build()
         # What is answered; fewer test examples, in another order, when the run stops early.
         self.examples = {"test": inputs.datasets.test, "probe": inputs.datasets.probe}
 
+    def _recall(self, store: AnswerStore) -> Recall:
+        from harness.engine.recall import Recall
+
+        base = self._digests["base"]
+        weights: dict[str | None, str] = {None: weights_digest(base, None)}
+        weights |= {name: weights_digest(base, digest) for name, digest in self._adapters.items()}
+        return Recall(store, {**numerics(), "dtype": "float32"}, weights)
+
     def _adapter_folders(self) -> dict[str, Path]:
-        folders = {}
-        for name, spec in self._suite.systems.items():
-            if not isinstance(spec, AdapterSystem) or name in self._inputs.absent:
-                continue
-            if spec.role == "candidate":
-                folders[name] = self._folder / ADAPTER
-            elif spec.source == "promoted":
-                assert self._inputs.promoted is not None
-                folders[name] = self._inputs.promoted.adapter
-            else:
-                folders[name] = self._inputs.loaded.resolve(str(spec.source))
+        folders = {self._suite.candidate: self._folder / ADAPTER, **self._inputs.baseline_adapters}
         return folders | {name: self._folder / REPLICAS / name for name in self._suite.replicas}
 
     def _build(self) -> list[System]:
@@ -73,7 +84,7 @@ class Run:
             decoding=self._suite.decoding,
             train=self._inputs.datasets.train,
             seed=self._suite.seed,
-            base_digest=self._base_digest,
+            base_digest=self._digests["base"],
         )
         declared = [
             build_system(
@@ -213,6 +224,19 @@ class Run:
                 progress.advance()
         return found
 
+    def recheck(self, progress: Progress) -> None:
+        """Compute a small sample of what was read from the store again.
+
+        Raises:
+            BrokenRunError: the store disagrees with this machine; its rows are then forgotten.
+        """
+        recall = self._session.recall
+        if recall is not None and recall.served:
+            meter = self._session.meter
+            rows = recall.recheck(self._suite.seed)
+            read = f"{meter.stored_answers:,} answers and {meter.stored_scores:,} scores"
+            progress.say(f"{read} were read from the store; {rows} of them computed again, and equal")
+
     def manifest(
         self,
         seconds: Mapping[str, float],
@@ -224,7 +248,7 @@ class Run:
         """Who, what and when; its `evidence` is filled when the run is finished."""
         inputs, suite = self._inputs, self._suite
         commit, dirty = _git_state(inputs.loaded.folder)
-        digests = {"suite": inputs.loaded.digest, "base": self._base_digest, **inputs.datasets.digests}
+        digests = {"suite": inputs.loaded.digest, **self._digests, **inputs.datasets.digests}
         digests |= {f"adapter:{name}": digest for name, digest in self._adapters.items()}
         digests |= {
             f"prompt:{name}": digest_bytes(text.encode("utf-8")) for name, text in inputs.prompts.items() if text

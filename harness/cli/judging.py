@@ -22,12 +22,14 @@ from harness.cli.output import (
 @click.command()
 @suite_options
 @click.option("--adapter", type=click.Path(path_type=Path), help="Judge this adapter instead of training one.")
+@click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is stored.")
 @json_option
 @accept_options
 def run(
     suite: Path,
     settings: tuple[str, ...],
     adapter: Path | None,
+    fresh: bool,
     as_json: bool,
     names: tuple[str, ...],
     reasons: tuple[str, ...],
@@ -36,7 +38,7 @@ def run(
     from harness.clock import utc_now
     from harness.judge import judge_run
     from harness.prepare import read_inputs
-    from harness.produce import AlreadyPromoted, produce
+    from harness.produce import AlreadyPromoted, Unchanged, produce
     from harness.progress import PrintedProgress
     from harness.store.project import project_folders
 
@@ -45,13 +47,25 @@ def run(
     folders = project_folders(loaded.folder)
     inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
     say_notes(inputs.warnings, inputs.absent)
-    made = produce(inputs, reports=folders.reports, clock=utc_now, progress=PrintedProgress(), command=command_line())
+    made = produce(
+        inputs,
+        reports=folders.reports,
+        clock=utc_now,
+        progress=PrintedProgress(),
+        command=command_line(),
+        fresh=fresh,
+    )
     if isinstance(made, AlreadyPromoted):
         if as_json:
             print_json({"already_promoted": made.name})
         else:
             click.echo(f"already promoted as {made.name}: same adapter, same suite, same data")
         return
+    if isinstance(made, Unchanged):
+        click.echo(
+            f"nothing changed since run {made.folder.name}: it is judged again (--fresh computes anew)", err=True
+        )
+        made = made.folder
     finish(judge_run(made, utc_now, registry=folders.baselines, accepted=accepted), as_json=as_json)
 
 

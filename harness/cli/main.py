@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.cli.judging import compare, gate, report, run, selftest, train
+from harness.cli.caching import cache
+from harness.cli.comparing import compare
+from harness.cli.judging import gate, report, run, selftest, train
 from harness.cli.output import command_line
 from harness.cli.registry import baselines, history, promote, verify
 from harness.cli.suites import init, plan, validate
@@ -40,5 +42,20 @@ def main(debug: bool) -> None:
     """
 
 
-for command in (baselines, compare, gate, history, init, plan, promote, report, run, selftest, train, validate, verify):
+for command in (
+    baselines,
+    cache,
+    compare,
+    gate,
+    history,
+    init,
+    plan,
+    promote,
+    report,
+    run,
+    selftest,
+    train,
+    validate,
+    verify,
+):
     main.add_command(command)

@@ -51,9 +51,9 @@ class ScoringUnit:
     rows: tuple[_Row, ...]
 
     @property
-    def requests(self) -> tuple[int, ...]:
-        """The indices of its requests, in the order in which their scores are given."""
-        return tuple(i for row in self.rows for indices in row.branches.values() for i in indices)
+    def requests(self) -> tuple[tuple[int, ...], ...]:
+        """For each of its scores the indices of the requests that it answers; equal requests share one."""
+        return tuple(tuple(indices) for row in self.rows for indices in row.branches.values())
 
     @property
     def tokens(self) -> tuple[tuple[Tokens, tuple[Tokens, ...]], ...]:
@@ -74,10 +74,19 @@ def score_continuations(
     Raises:
         ValueError: an empty context or continuation.
     """
-    results: dict[int, Scored] = {}
-    for unit in plan_units(requests):
-        results.update(zip(unit.requests, score_unit(model, unit, meter=meter), strict=True))
-    return [results[index] for index in range(len(requests))]
+    units = plan_units(requests)
+    return in_order_of_requests(units, [score_unit(model, unit, meter=meter) for unit in units])
+
+
+def in_order_of_requests(units: Sequence[ScoringUnit], scores: Sequence[Sequence[Scored]]) -> list[Scored]:
+    """The scores of all units, one for each request."""
+    results = {
+        index: score
+        for unit, found in zip(units, scores, strict=True)
+        for indices, score in zip(unit.requests, found, strict=True)
+        for index in indices
+    }
+    return [results[index] for index in range(len(results))]
 
 
 def plan_units(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[ScoringUnit]:
@@ -100,14 +109,14 @@ def plan_units(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[
 @torch.inference_mode()
 def score_unit(model: Any, unit: ScoringUnit, *, meter: Meter) -> list[Scored]:
     """The scores of a unit, in the order of `unit.requests`."""
-    results: dict[int, Scored] = {}
+    results: dict[int, Scored] = {}  # by the first of the requests that share a score
     skip = len(unit.prefix)
     with shared_prefix_attention(model):
         layers = compute_prefix(model, unit.prefix, meter) if unit.prefix else None
         for batch in _batches(sorted(unit.rows, key=lambda row: row.size(skip)), skip):
             results.update(_score_batch(model, batch, skip, layers, meter))
             meter.forwarded_tokens += sum(row.size(skip) for row in batch)
-    return [results[index] for index in unit.requests]
+    return [results[indices[0]] for indices in unit.requests]
 
 
 def _rows(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[_Row]:
@@ -190,7 +199,7 @@ def _score_batch(model: Any, rows: list[_Row], skip: int, prefix: Layers | None,
         chosen = torch.tensor(targets, device=device)
         total = float(logprobs[at, chosen].sum())
         greedy = bool((best[at] == chosen).all())
-        results.update({request: Scored(total, greedy) for request in requests})
+        results[requests[0]] = Scored(total, greedy)
     return results
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from safetensors.torch import load_file
 from harness.engine.chat import encode_prompts
 from harness.engine.generate import Generation, GenerationSettings, generate_wave, plan_waves
 from harness.engine.loading import LoadedModel
-from harness.engine.loglikelihood import Scored, score_continuations
+from harness.engine.loglikelihood import Scored, ScoringUnit, in_order_of_requests, plan_units, score_unit
 from harness.engine.lora import ActiveAdapter, switchable
 from harness.engine.meter import Meter
+from harness.engine.recall import Recall, answer_sample, read_answers, score_sample
 from harness.errors import InvalidInputError
 from harness.records import Message
 
@@ -29,6 +31,7 @@ class ModelSession:
 
     def __init__(self, base: LoadedModel, meter: Meter) -> None:
         self.base, self.meter = base, meter
+        self.recall: Recall | None = None  # None: everything is computed and nothing kept
         self._peft: PeftModel | None = None
         self._active: ActiveAdapter | None = None  # the switch, while all adapters are plain LoRA
         self._labels: dict[str, str] = {}  # a system may have a name that no module can have
@@ -99,21 +102,62 @@ class ModelSession:
         """Answers to prompts (token ids), wave by wave; `draws` numbers the repetitions of a sampled prompt."""
         numbers = [0] * len(prompts) if draws is None else draws
         for wave in plan_waves(prompts, settings.batch_size):
-            with self.using(adapter) as model:
-                answers = generate_wave(
-                    model,
-                    self.tokenizer,
-                    [prompts[index] for index in wave],
-                    settings,
-                    draws=[numbers[index] for index in wave],
-                    meter=self.meter,
-                )
+            rows, drawn = [prompts[index] for index in wave], [numbers[index] for index in wave]
+            answers = self._wave(rows, drawn, settings, adapter)
             yield from (replace(answer, index=wave[answer.index]) for answer in answers)
+
+    def _wave(
+        self,
+        prompts: Sequence[Sequence[int]],
+        draws: Sequence[int],
+        settings: GenerationSettings,
+        adapter: str | None,
+    ) -> list[Generation]:
+        """One wave, read back where it is stored."""
+
+        def compute(rows: Sequence[Sequence[int]], numbers: Sequence[int]) -> list[Generation]:
+            with self.using(adapter) as model:
+                return generate_wave(model, self.tokenizer, rows, settings, draws=numbers, meter=self.meter)
+
+        recall = self.recall
+        if recall is None:
+            return compute(prompts, draws)
+        key = recall.wave_key(adapter, prompts, draws, settings)
+        stored = recall.store.answers(key)
+        if stored is None:
+            answers = compute(prompts, draws)
+            recall.keep_answers(key, adapter, answers)
+            return answers
+        self.meter.stored_answers += len(stored)
+        tokens = sum(map(len, prompts)) + sum(len(row.tokens) for row in stored)
+        again = partial(_first, compute, prompts, draws)
+        recall.note(adapter, tokens, answer_sample(recall.weights[adapter], prompts, stored, again))
+        return list(read_answers(stored, self.tokenizer, settings))
 
     def score(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None) -> list[Scored]:
         """Log-probabilities of (context ids, continuation ids)."""
-        with self.using(adapter) as model:
-            return score_continuations(model, requests, meter=self.meter)
+        units = plan_units(requests)
+        return in_order_of_requests(units, [self._unit(unit, adapter) for unit in units])
+
+    def _unit(self, unit: ScoringUnit, adapter: str | None) -> list[Scored]:
+        """One scoring unit, read back where it is stored."""
+
+        def compute(wanted: ScoringUnit) -> list[Scored]:
+            with self.using(adapter) as model:
+                return score_unit(model, wanted, meter=self.meter)
+
+        recall = self.recall
+        if recall is None:
+            return compute(unit)
+        key = recall.unit_key(adapter, unit)
+        stored = recall.store.scores(key)
+        if stored is None:
+            scores = compute(unit)
+            recall.keep_scores(key, adapter, scores)
+            return scores
+        self.meter.stored_scores += len(stored)
+        recall.note(adapter, unit.forwarded_tokens, score_sample(recall.weights[adapter], unit, stored, compute))
+        return [Scored(row.logprob, row.is_greedy) for row in stored]
 
     @torch.inference_mode()
     def divergence(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: str) -> float:
@@ -138,6 +182,15 @@ class ModelSession:
                 rows.append(model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().cpu())
                 self.meter.forwarded_tokens += len(prompt)
         return torch.stack(rows)
+
+
+def _first(
+    compute: Callable[[Sequence[Sequence[int]], Sequence[int]], list[Generation]],
+    prompts: Sequence[Sequence[int]],
+    draws: Sequence[int],
+    place: int,
+) -> Generation:
+    return compute([prompts[place]], [draws[place]])[0]
 
 
 def _refuse_difference(folder: Path, expected: dict[str, Any], found: dict[str, Any]) -> None:

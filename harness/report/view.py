@@ -144,6 +144,7 @@ def _cost_facts(manifest: RunManifest) -> tuple[Fact, ...]:
         Fact(label="Trained tokens", value=count(counters.trained_tokens)),
         Fact(label="Generated tokens", value=count(counters.generated_tokens)),
         Fact(label="Forwarded tokens", value=count(counters.forwarded_tokens)),
+        Fact(label="Answers and scores read back", value=count(counters.stored_answers + counters.stored_scores)),
         Fact(label="Model loads", value=count(counters.model_loads)),
         *(Fact(label=f"Time: {clean(stage)}", value=duration(seconds)) for stage, seconds in manifest.seconds.items()),
     )

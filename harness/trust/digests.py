@@ -45,3 +45,8 @@ def digest_model_folder(folder: Path) -> str:
 def digest_tree(files: Mapping[str, str]) -> str:
     """One SHA-256 over names and digests of files."""
     return digest_bytes(canonical(dict(files)).encode("utf-8"))
+
+
+def weights_digest(base: str, adapter: str | None) -> str:
+    """One SHA-256 for the base model with an adapter, or alone."""
+    return digest_tree({"base": base} if adapter is None else {"base": base, "adapter": adapter})

@@ -69,7 +69,7 @@ def test_the_same_seed_gives_the_same_answers(project: Path) -> None:
     first = only_run(project)
     again = write_tiny_suite(project / "elsewhere" / "suites" / "tiny")
     (project / "elsewhere" / "baselines").mkdir()
-    harness("run", again)
+    harness("run", again, "--fresh")
     second = sorted((project / "elsewhere" / "reports" / "tiny").iterdir())[0]
 
     def answers(folder: Path) -> list[tuple[str, str, str]]:
@@ -352,9 +352,8 @@ def test_an_example_that_is_answered_several_times_counts_once(tmp_path: Path) -
     assert max(map(len, by_example.values())) > 1, "draws of one example differ"
     gain = next(check for check in found["checks"] if check["name"] == "better_than/exact_match/bare")
     assert "over 12 examples" in gain["reason"]
-    # A second look at the same evidence, and a draw that went missing.
     assert harness("gate", folder).exit_code == found["exit_code"]
-    again = json.loads(harness("run", suite, "--json").stdout.splitlines()[-1])
+    again = json.loads(harness("run", suite, "--fresh", "--json").stdout.splitlines()[-1])
     assert [
         json.loads(line)["text"] for line in (Path(again["run"]) / "predictions.jsonl").read_text().splitlines()
     ] == [row["text"] for row in rows]

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_demo_ships_within_its_budget(tmp_path: Path) -> None:
-    code, found = run_harness("run", copy_demo(tmp_path))
+    code, found = run_harness("run", "--fresh", copy_demo(tmp_path))
     assert (code, found["decision"]) == (0, "ship"), found
     counters = json.loads((Path(found["run"]) / "manifest.json").read_text())["counters"]
     assert counters["trained_tokens"] <= 60_000
@@ -22,17 +22,17 @@ def test_the_demo_ships_within_its_budget(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", [18, 19, 20])
 def test_the_demo_ships_under_another_seed(seed: int, tmp_path: Path) -> None:
-    code, found = run_harness("run", copy_demo(tmp_path), f"--set=seed={seed}")
+    code, found = run_harness("run", "--fresh", copy_demo(tmp_path), f"--set=seed={seed}")
     assert (code, found["decision"]) == (0, "ship"), found
 
 
 def test_shuffled_training_labels_are_held(tmp_path: Path) -> None:
-    code, found = run_harness("run", copy_demo(tmp_path, edit_train=shuffle_labels), "--set=train.epochs=1")
+    code, found = run_harness("run", "--fresh", copy_demo(tmp_path, edit_train=shuffle_labels), "--set=train.epochs=1")
     assert (code, found["decision"]) == (3, "hold"), found
 
 
 def test_a_learning_rate_of_one_is_held_as_unhealthy(tmp_path: Path) -> None:
-    code, found = run_harness("run", copy_demo(tmp_path, test_rows=20), "--set=train.learning_rate=1.0")
+    code, found = run_harness("run", "--fresh", copy_demo(tmp_path, test_rows=20), "--set=train.learning_rate=1.0")
     assert (code, found["decision"]) == (3, "hold"), found
     assert next(check for check in found["checks"] if check["name"] == "healthy_training")["status"] == "fail"
 
@@ -40,7 +40,7 @@ def test_a_learning_rate_of_one_is_held_as_unhealthy(tmp_path: Path) -> None:
 def test_thirty_rows_and_twenty_epochs_stop_early_on_the_best_checkpoint(tmp_path: Path) -> None:
     suite = copy_demo(tmp_path, edit_train=lambda rows: rows[:30], test_rows=20)
     settings = ("train.epochs=20", "data.validation=20%", "train.early_stopping.patience=3")
-    code, found = run_harness("run", suite, *(f"--set={setting}" for setting in settings))
+    code, found = run_harness("run", "--fresh", suite, *(f"--set={setting}" for setting in settings))
     assert code in {0, 3, 4}
     folder = Path(found["run"])
     training = json.loads((folder / "training.json").read_text())
@@ -59,7 +59,7 @@ def test_the_real_validity_bar_is_reached_on_a_thousand_probes(tmp_path: Path) -
 
     copy_demo(tmp_path)
     shutil.copytree(DEMO.parent / "schema-1000", tmp_path / "suites" / "schema-1000")
-    code, found = run_harness("run", tmp_path / "suites" / "schema-1000")
+    code, found = run_harness("run", "--fresh", tmp_path / "suites" / "schema-1000")
     valid = next(check for check in found["checks"] if check["name"] == "valid_output")
     assert valid["status"] == "pass", valid
     assert code == 0

@@ -49,7 +49,8 @@ def csv_rows(path: Path) -> list[dict[str, object]]:
 def test_real_mmlu_equals_lm_evals_own_command(tmp_path: Path) -> None:
     from harness.benchmarks.run import run_benchmark
     from harness.benchmarks.tasks import BenchmarkTasks, plan_benchmark
-    from harness.engine.loading import load, locate
+    from harness.engine.catalogue import locate
+    from harness.engine.loading import load
     from harness.engine.meter import Meter
     from harness.engine.session import ModelSession
     from harness.suite.schema import Benchmark

@@ -20,7 +20,7 @@ def test_a_small_run_of_the_real_model_reaches_a_verdict(tmp_path: Path) -> None
     }
     probe = suite / "probe.jsonl"
     probe.write_text("".join(probe.read_text().splitlines(keepends=True)[:16]))
-    code, found = run_harness("run", suite, *(f"--set={key}={value}" for key, value in settings.items()))
+    code, found = run_harness("run", "--fresh", suite, *(f"--set={key}={value}" for key, value in settings.items()))
     assert code in {0, 3, 4}, found  # sixty rows settle nothing; that every stage did its work is what is asked
     folder = Path(found["run"])
     manifest = json.loads((folder / "manifest.json").read_text())

