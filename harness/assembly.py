@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from harness.errors import BrokenRunError
 from harness.gate.benchmark_drop import benchmark_drop
 from harness.gate.better_than import better_than
 from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_drift, index_scores
@@ -24,6 +25,8 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
     """
     refuse_unknown_scorers(suite)
     refuse_incomplete_plan(suite, run.manifest.planned, run.manifest.absent_systems)
+    if run.training is None and run.manifest.counters.trained_tokens:
+        raise BrokenRunError("the history of the training is missing from the evidence")
     answers = index_answers(run.predictions, run.examples, run.manifest.planned, samples=suite.decoding.samples)
     scores = tuple(score_answers(suite, run.examples, answers, schema_validator(run)))
     present = tuple(name for name in suite.baselines if name not in run.manifest.absent_systems)

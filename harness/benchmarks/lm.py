@@ -9,6 +9,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.engine.generate import GenerationSettings
+from harness.engine.loglikelihood import Scored
 from harness.engine.session import ModelSession
 from harness.errors import BrokenRunError
 
@@ -92,7 +93,10 @@ class SessionLM(TemplateLM):
             room = self._max_length + 1 - len(continuation)
             # As lm-eval does: an over-long context loses its beginning.
             pairs.append((context[-room:], continuation))
-        return [(item.logprob, item.is_greedy) for item in self._session.score(pairs, adapter=self._adapter)]
+        return [(item.logprob, item.is_greedy) for item in self._score(pairs)]
+
+    def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Scored]:
+        return self._session.score(pairs, adapter=self._adapter)
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
         """Log-probability of whole texts, each token once, in lm-eval's disjoint windows."""

@@ -11,6 +11,7 @@ from lm_eval.tasks import TaskManager
 
 from harness.benchmarks.lm import SessionLM
 from harness.benchmarks.tasks import BenchmarkTasks
+from harness.engine.loglikelihood import Scored
 from harness.engine.session import ModelSession
 from harness.errors import BrokenRunError
 from harness.records import BenchmarkResult, QuestionOutcome
@@ -23,16 +24,7 @@ def run_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, system: str, 
     Raises:
         BrokenRunError: lm-eval returned other questions than were asked.
     """
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    result = simple_evaluate(
-        model=SessionLM(session, adapter),
-        tasks=tasks.build(),
-        task_manager=TaskManager(include_defaults=False),  # the default indexes 14,000 files
-        bootstrap_iters=0,
-        log_samples=True,
-    )
-    if result is None:
-        raise BrokenRunError(f"lm-eval returned nothing for {tasks.name}")
+    result = _evaluate(tasks, SessionLM(session, adapter))
     outcomes: list[QuestionOutcome] = []
     for subject in tasks.subjects:
         samples = result["samples"][tasks.task_name(subject)]
@@ -48,6 +40,39 @@ def run_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, system: str, 
         outcomes=tuple(outcomes),
         weights=tasks.weights,
     )
+
+
+def _evaluate(tasks: BenchmarkTasks, model: SessionLM) -> dict[str, Any]:
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    result: dict[str, Any] | None = simple_evaluate(
+        model=model,
+        tasks=tasks.build(),
+        task_manager=TaskManager(include_defaults=False),  # the default indexes 14,000 files
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    if result is None:
+        raise BrokenRunError(f"lm-eval returned nothing for {tasks.name}")
+    return result
+
+
+def count_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, adapter: str | None) -> tuple[int, int]:
+    """What `run_benchmark` would do: tokens to forward, and requests whose scores are stored."""
+    model = _Counting(session, adapter)
+    _evaluate(tasks, model)
+    return model.forwarded, model.stored
+
+
+class _Counting(SessionLM):
+    """Answers nothing, and counts what it would take."""
+
+    forwarded = stored = 0
+
+    def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Scored]:
+        forwarded, stored = self._session.plan_scores(pairs, adapter=self._adapter)
+        self.forwarded += forwarded
+        self.stored += stored
+        return [Scored(0.0, False)] * len(pairs)
 
 
 def run_until_settled(

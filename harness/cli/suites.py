@@ -46,8 +46,9 @@ def init(folder: Path, data: Path | None, as_json: bool) -> None:
 
 @click.command()
 @suite_options
+@click.option("--probe", is_flag=True, help="Load the model and measure what the run would take.")
 @json_option
-def plan(suite: Path, settings: tuple[str, ...], as_json: bool) -> None:
+def plan(suite: Path, settings: tuple[str, ...], probe: bool, as_json: bool) -> None:
     """Say what each check could detect, and what would settle it, before anything is spent."""
     from dataclasses import asdict
 
@@ -61,9 +62,17 @@ def plan(suite: Path, settings: tuple[str, ...], as_json: bool) -> None:
     inputs = read_inputs(loaded, registry=folders.baselines)
     earlier = latest_run(folders.reports, loaded.suite.suite)
     plans = plan_checks(inputs, earlier)
+    cost = None
+    if probe:
+        from harness.clock import utc_now
+        from harness.probing import probe_run
+        from harness.progress import PrintedProgress
+
+        cost = probe_run(inputs, clock=utc_now, progress=PrintedProgress())
     if as_json:
         run = earlier.manifest.run_id if earlier else None
-        print_json({"suite": loaded.suite.suite, "earlier_run": run, "checks": [asdict(item) for item in plans]})
+        found = {"suite": loaded.suite.suite, "earlier_run": run, "checks": [asdict(item) for item in plans]}
+        print_json(found | ({"cost": {**asdict(cost), "seconds": cost.seconds}} if cost else {}))
         return
     for item in plans:
         click.echo(item.name)
@@ -71,4 +80,8 @@ def plan(suite: Path, settings: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"    {line}")
         for warning in item.warnings:
             click.echo(f"  ! {warning}")
+    if cost is not None:
+        from harness.probing import lines_of
+
+        click.echo("\n".join(["cost", *(f"    {line}" for line in lines_of(cost))]))
     say_notes(inputs.warnings, inputs.absent)

@@ -21,12 +21,12 @@ from transformers.cache_utils import CacheLayerMixin
 
 from harness.clock import monotonic_seconds
 from harness.engine.attention import Layers, shared_prefix_attention
+from harness.engine.batching import cut_batches
 from harness.engine.chat import stop_ids
 from harness.engine.meter import Meter
 
 WAVE_BATCHES = 4  # batches whose rows may wait for each other's slots
 SLOT_TOKENS = 32_768  # keys and values that a wave may hold; long prompts get fewer slots
-PREFILL_TOKENS = 2048
 MIN_SHARED_TOKENS = 16  # a shorter common beginning costs more as a pass of its own than it saves
 NEAR_TIE = 1e-3  # a gap of two logits below which float32 rounding may pick the other token
 STOP_WINDOW = 16  # tokens beyond the stop string's characters that are looked at for it
@@ -84,6 +84,12 @@ def plan_waves(prompts: Sequence[Sequence[int]], batch_size: int) -> list[list[i
     count = -(-len(order) // (batch_size * WAVE_BATCHES))
     cuts = [round(len(order) * step / count) for step in range(count + 1)] if count else []
     return [order[first:last] for first, last in pairwise(cuts)]
+
+
+def forwarded_tokens(prompts: Sequence[Sequence[int]]) -> int:
+    """How many prompt tokens go through the model for one wave."""
+    shared = _common_beginning(prompts)
+    return shared + sum(len(prompt) - shared for prompt in prompts)
 
 
 @torch.inference_mode()
@@ -231,19 +237,14 @@ class _Wave:
 
     def _take_in(self, free: int) -> None:
         taken = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
-        while taken:
-            width = 0
-            batch: list[_Row] = []
-            while taken and (not batch or (len(batch) + 1) * max(width, self._own(taken[0])) <= PREFILL_TOKENS):
-                width = max(width, self._own(taken[0]))
-                batch.append(taken.pop(0))
-            self._prefill(batch, width)
+        # Waiting rows stand in the order of their lengths when a wave was planned, and are sorted here when not.
+        taken.sort(key=lambda row: len(row.prompt))
+        for first, last in cut_batches([len(row.prompt) - self._shared for row in taken]):
+            self._prefill(taken[first:last])
 
-    def _own(self, row: _Row) -> int:
-        return len(row.prompt) - self._shared
-
-    def _prefill(self, batch: list[_Row], width: int) -> None:
-        lengths = [self._own(row) for row in batch]
+    def _prefill(self, batch: list[_Row]) -> None:
+        lengths = [len(row.prompt) - self._shared for row in batch]
+        width = max(lengths)
         # Padding stands behind the prompt, where the causal order hides it from every token.
         ids = torch.zeros(len(batch), width, dtype=torch.long)
         wanted = torch.zeros(len(batch), width, dtype=torch.bool)

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from harness.engine.attention import Layers, shared_prefix_attention
+from harness.engine.batching import cut_batches
 from harness.engine.generate import compute_prefix
 from harness.engine.meter import Meter
 
 Tokens = tuple[int, ...]
 MIN_SHARED_TOKENS = 64  # a shorter prefix costs more as a pass of its own than it saves
-BATCH_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,6 @@ def plan_units(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[
             units.append(ScoringUnit(prefix, tuple(members)))
         else:
             loose += members
-    loose.sort(key=lambda row: row.size(0))
     return units + [ScoringUnit((), tuple(batch)) for batch in _batches(loose, 0)]
 
 
@@ -113,7 +112,7 @@ def score_unit(model: Any, unit: ScoringUnit, *, meter: Meter) -> list[Scored]:
     skip = len(unit.prefix)
     with shared_prefix_attention(model):
         layers = compute_prefix(model, unit.prefix, meter) if unit.prefix else None
-        for batch in _batches(sorted(unit.rows, key=lambda row: row.size(skip)), skip):
+        for batch in _batches(unit.rows, skip):
             results.update(_score_batch(model, batch, skip, layers, meter))
             meter.forwarded_tokens += sum(row.size(skip) for row in batch)
     return [results[indices[0]] for indices in unit.requests]
@@ -152,15 +151,9 @@ def _common(left: Tokens, right: Tokens) -> int:
     return next((index for index in range(length) if left[index] != right[index]), length)
 
 
-def _batches(rows: list[_Row], skip: int) -> Iterator[list[_Row]]:
-    batch: list[_Row] = []
-    for row in rows:  # sorted by size, so the last row is the widest
-        if batch and (len(batch) + 1) * row.size(skip) > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+def _batches(rows: Sequence[_Row], skip: int) -> list[list[_Row]]:
+    ordered = sorted(rows, key=lambda row: row.size(skip))
+    return [ordered[first:last] for first, last in cut_batches([row.size(skip) for row in ordered])]
 
 
 def _score_batch(model: Any, rows: list[_Row], skip: int, prefix: Layers | None, meter: Meter) -> dict[int, Scored]:

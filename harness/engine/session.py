@@ -14,7 +14,7 @@ from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
 from harness.engine.chat import encode_prompts
-from harness.engine.generate import Generation, GenerationSettings, generate_wave, plan_waves
+from harness.engine.generate import Generation, GenerationSettings, forwarded_tokens, generate_wave, plan_waves
 from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, ScoringUnit, in_order_of_requests, plan_units, score_unit
 from harness.engine.lora import ActiveAdapter, switchable
@@ -105,6 +105,39 @@ class ModelSession:
             rows, drawn = [prompts[index] for index in wave], [numbers[index] for index in wave]
             answers = self._wave(rows, drawn, settings, adapter)
             yield from (replace(answer, index=wave[answer.index]) for answer in answers)
+
+    def plan_answers(
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: GenerationSettings,
+        *,
+        adapter: str | None,
+        draws: Sequence[int],
+    ) -> tuple[int, int, int]:
+        """What `generate` would do: prompt tokens to forward, rows to decode, and rows that are stored."""
+        forwarded = rows = stored = 0
+        for wave in plan_waves(prompts, settings.batch_size):
+            asked, drawn = [prompts[index] for index in wave], [draws[index] for index in wave]
+            recall = self.recall if self.recall is not None and adapter in self.recall.weights else None
+            if recall is not None and recall.store.answers(recall.wave_key(adapter, asked, drawn, settings)):
+                stored += len(wave)
+            else:
+                forwarded += forwarded_tokens(asked)
+                rows += len(wave)
+        return forwarded, rows, stored
+
+    def plan_scores(
+        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None
+    ) -> tuple[int, int]:
+        """What `score` would do: tokens to forward, and requests whose scores are stored."""
+        forwarded = stored = 0
+        for unit in plan_units(requests):
+            recall = self.recall if self.recall is not None and adapter in self.recall.weights else None
+            if recall is not None and recall.store.scores(recall.unit_key(adapter, unit)):
+                stored += sum(map(len, unit.requests))
+            else:
+                forwarded += unit.forwarded_tokens
+        return forwarded, stored
 
     def _wave(
         self,

@@ -21,6 +21,9 @@ def better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) -
     When beating any of them is enough, these are shown and one further result decides.
     """
     wanted = evidence.baselines if check.baselines == "all" else tuple(check.baselines)
+    if all(baseline in evidence.absent for baseline in wanted):
+        reason = "no baseline took part, so nothing was compared"
+        yield check_result(check, f"{check_name(check)}/{check.scorer}", "undecided", reason)
     for baseline in wanted:
         where = f"[{check.tag}]" if check.tag else ""
         name = f"{check_name(check)}/{check.scorer}/{baseline}{where}"
@@ -84,6 +87,9 @@ def _against(baseline: str, check: BetterThan, name: str, evidence: Evidence, st
     method = comparison.method
     if statistics.mode == "fixed":
         status, reason, needs = judge_comparison(comparison, statistics, min_gain=check.min_gain)
+    elif any(example.cluster for example in evidence.examples["test"]):
+        status, needs = "undecided", "statistics.mode: fixed, which knows of clusters"
+        reason = f"mode {statistics.mode} bets on independent examples, and the test examples have clusters"
     else:
         early = bet_on_gain(
             scores_in_order(evidence, evidence.candidate, check.scorer),

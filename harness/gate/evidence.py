@@ -66,6 +66,9 @@ def index_answers(
         name: {key: tuple(given[number] for number in sorted(given)) for key, given in arm.items()}
         for name, arm in numbered.items()
     }
+    for dataset, rows in examples.items():
+        if len({row.id for row in rows}) != len(rows):
+            raise BrokenRunError(f"{dataset}: an example stands in the data set twice")
     for name, count in planned.items():
         system, dataset = name.rsplit("/", 1)
         found = indexed.get((system, dataset))
@@ -113,19 +116,44 @@ def index_benchmarks(
         BrokenRunError: the base model or the candidate is missing, or they answered other questions or another
             version of the task.
     """
-    indexed = {(result.benchmark, result.system): result for result in results}
+    indexed: dict[tuple[str, str], BenchmarkResult] = {}
+    for result in results:
+        if (result.benchmark, result.system) in indexed:
+            raise BrokenRunError(f"benchmark {result.benchmark}: there are two results of {result.system}")
+        indexed[result.benchmark, result.system] = result
     for name in declared:
         base, tuned = indexed.get((name, BASE_MODEL)), indexed.get((name, candidate))
         if base is None or tuned is None:
             missing = BASE_MODEL if base is None else candidate
             raise BrokenRunError(f"benchmark {name}: the outcomes of {missing} are missing from the evidence")
-        if base.task_digest != tuned.task_digest:
-            raise BrokenRunError(f"benchmark {name}: the two systems answered different versions of the task")
-        ids = [[outcome.question_id for outcome in result.outcomes] for result in (base, tuned)]
-        if any(len(set(side)) != len(side) for side in ids):
-            raise BrokenRunError(f"benchmark {name}: a question was answered twice")
-        _require_equal_ids(f"benchmark {name}", set(ids[0]), set(ids[1]))
+        _require_pairs(base, tuned)
     return indexed
+
+
+def refuse_partial(evidence: Evidence) -> None:
+    """Every arm must have exactly one score for each example of its data set, and benchmarks must pair.
+
+    Raises:
+        BrokenRunError: naming the arm; a partial one would be compared on the rows it liked best.
+    """
+    for (system, dataset, scorer), found in evidence.scores.items():
+        ids = {example.id for example in evidence.examples[dataset]}
+        if len(ids) != len(evidence.examples[dataset]):
+            raise BrokenRunError(f"{dataset}: an example stands in the data set twice")
+        _require_equal_ids(f"{system}/{dataset}/{scorer}", ids, set(found))
+    for name, system in evidence.benchmarks:
+        if system == BASE_MODEL and (name, evidence.candidate) in evidence.benchmarks:
+            _require_pairs(evidence.benchmarks[name, BASE_MODEL], evidence.benchmarks[name, evidence.candidate])
+
+
+def _require_pairs(base: BenchmarkResult, tuned: BenchmarkResult) -> None:
+    name = f"benchmark {base.benchmark}"
+    if base.task_digest != tuned.task_digest:
+        raise BrokenRunError(f"{name}: the two systems answered different versions of the task")
+    ids = [[outcome.question_id for outcome in result.outcomes] for result in (base, tuned)]
+    if any(len(set(side)) != len(side) for side in ids):
+        raise BrokenRunError(f"{name}: a question was answered twice")
+    _require_equal_ids(name, set(ids[0]), set(ids[1]))
 
 
 def _require_samples(name: str, found: Mapping[str, tuple[Prediction, ...]], samples: int) -> None:

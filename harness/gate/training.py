@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
 from harness.records import CheckResult, Status, TrainingHistory
@@ -16,7 +18,7 @@ def adapter_is_live(evidence: Evidence) -> CheckResult:
     status: Status
     if found is None:
         status, reason = "undecided", "the adapter was not compared with the base model"
-    elif not found.logits_finite:
+    elif not (found.logits_finite and math.isfinite(found.max_logit_difference)):
         status, reason = "fail", "the adapter's logits are not finite"
     elif found.max_logit_difference <= LIVE_LOGIT_DIFFERENCE and found.differing_answers == 0:
         status = "fail"
@@ -36,7 +38,7 @@ def adapter_is_live(evidence: Evidence) -> CheckResult:
         status=status,
         blocking=True,
         reason=reason,
-        observed=found.max_logit_difference if found and found.logits_finite else None,
+        observed=found.max_logit_difference if found and math.isfinite(found.max_logit_difference) else None,
         limit=LIVE_LOGIT_DIFFERENCE,
         unit="",
         n=found.prompts if found else 0,
@@ -72,6 +74,9 @@ def _judge_training(history: TrainingHistory) -> tuple[Status, str]:
         return "fail", f"training diverged: {history.stop_reason}"
     if not history.weights_finite:
         return "fail", "training ended with weights that are not finite"
+    measured = [loss for point in history.points for loss in (point.train_loss, point.validation_loss)]
+    if not all(loss is None or math.isfinite(loss) for loss in measured):
+        return "fail", "a loss of the training is not finite"
     if best is None or first is None:
         return "fail", "no finite validation loss was measured"
     if history.best_step == 0 or not best < first:

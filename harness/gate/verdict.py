@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from harness.errors import ExitCode, InvalidInputError
 from harness.gate.checks import run_check
-from harness.gate.evidence import Evidence
+from harness.gate.evidence import Evidence, refuse_partial
 from harness.gate.training import adapter_is_live
 from harness.records import CheckResult, Decision, LookCount, Status, Verdict
-from harness.suite.schema import Suite
+from harness.suite.schema import BetterThan, CheckSpec, RecipeBetterThan, Suite, ValidOutput
 
 PROMPT_SIDE = ("prompt", "few_shot")
 
@@ -39,13 +39,18 @@ def decide(
 
     Raises:
         InvalidInputError: `accepted` names a check that there is not.
+        BrokenRunError: an arm whose scores are not exactly those of its data set's examples.
     """
     statistics = suite.statistics
     if statistics.holdout_budget is not None:
         statistics = statistics.model_copy(update={"alpha": statistics.alpha / statistics.holdout_budget})
-    results = [result for check in suite.checks for result in run_check(check, evidence, statistics)]
+    refuse_partial(evidence)
+    results = [
+        _within_budget(result, looks) if _uses_test_set(check) else result
+        for check in suite.checks
+        for result in run_check(check, evidence, statistics)
+    ]
     results.append(adapter_is_live(evidence))
-    results = [_within_budget(result, looks) for result in results]
     results = _accept(results, accepted or {})
     decision = decide_from_checks(results)
     notes = [f"{name} is absent: {why}" for name, why in evidence.absent.items()]
@@ -60,15 +65,19 @@ def decide_from_checks(results: Sequence[CheckResult]) -> Decision:
     blocking = [result for result in results if result.blocking]
     if any(result.status == "fail" for result in blocking):
         return "hold"
-    if not blocking or any(result.status == "undecided" and not result.accepted for result in blocking):
+    # That the adapter does something is no evidence that it does anything well.
+    declared = [result for result in blocking if result.kind != "adapter_is_live"]
+    if not declared or any(result.status == "undecided" and not result.accepted for result in blocking):
         return "undecided"
     return "ship"
 
 
+def _uses_test_set(check: CheckSpec) -> bool:
+    return isinstance(check, BetterThan | RecipeBetterThan) or (isinstance(check, ValidOutput) and check.on == "test")
+
+
 def _within_budget(result: CheckResult, looks: LookCount | None) -> CheckResult:
     if looks is None or looks.budget is None or looks.number <= looks.budget or result.status != "pass":
-        return result
-    if result.kind != "better_than":
         return result
     reason = f"the test set has judged {looks.number} candidates and may judge {looks.budget}; {result.reason}"
     return replace(result, status="undecided", reason=reason, needs="a fresh test set, which starts a new count")

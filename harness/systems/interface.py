@@ -28,3 +28,6 @@ class System(Protocol):
 
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """One prediction for each example, in any order; a failed row has `error` set and is never left out."""
+
+    def plan(self, examples: Sequence[Example], dataset: str) -> tuple[int, int, int]:
+        """What `answer` would do: prompt tokens to read, answers to write, and answers that are stored."""

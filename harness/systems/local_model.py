@@ -48,21 +48,10 @@ class LocalSystem:
 
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """Answers wave by wave; test examples are answered `samples` times, the cases of a probe once."""
-        settings = GenerationSettings(
-            max_new_tokens=self.decoding.max_new_tokens,
-            batch_size=self.decoding.batch_size,
-            stop=tuple(self.decoding.stop),
-            sampling=Sampling(temperature=self.decoding.temperature, seed=self.seed),
-        )
-        times = self.decoding.samples if dataset == "test" else 1
-        asked = [(example, sample) for example in examples for sample in range(times)]
-        once = self.session.encode([self.build_prompt(example) for example in examples])
-        prompts = [ids for ids in once for _ in range(times)]
-        draws = [sample for _, sample in asked]
-        for answer in self.session.generate(prompts, settings, adapter=self.adapter, draws=draws):
-            example, sample = asked[answer.index]
+        asked, prompts, draws = self._asked(examples, dataset)
+        for answer in self.session.generate(prompts, self._settings(), adapter=self.adapter, draws=draws):
             yield Prediction(
-                example_id=example.id,
+                example_id=asked[answer.index].id,
                 system=self.name,
                 dataset=dataset,
                 text=answer.text,
@@ -70,9 +59,33 @@ class LocalSystem:
                 prompt_tokens=len(prompts[answer.index]),
                 output_tokens=len(answer.tokens),
                 seconds=answer.seconds,
-                sample=sample,
+                sample=draws[answer.index],
                 near_tie=answer.near_tie,
             )
+
+    def plan(self, examples: Sequence[Example], dataset: str) -> tuple[int, int, int]:
+        """What `answer` would do: prompt tokens to forward, answers to decode, and answers that are stored."""
+        _, prompts, draws = self._asked(examples, dataset)
+        return self.session.plan_answers(prompts, self._settings(), adapter=self.adapter, draws=draws)
+
+    def _settings(self) -> GenerationSettings:
+        decoding = self.decoding
+        return GenerationSettings(
+            max_new_tokens=decoding.max_new_tokens,
+            batch_size=decoding.batch_size,
+            stop=tuple(decoding.stop),
+            sampling=Sampling(temperature=decoding.temperature, seed=self.seed),
+        )
+
+    def _asked(self, examples: Sequence[Example], dataset: str) -> tuple[list[Example], list[list[int]], list[int]]:
+        """Every answer that is wanted: its example, its prompt, and which of the example's draws it is."""
+        times = self.decoding.samples if dataset == "test" else 1
+        prompts = self.session.encode([self.build_prompt(example) for example in examples])
+        return (
+            [example for example in examples for _ in range(times)],
+            [ids for ids in prompts for _ in range(times)],
+            list(range(times)) * len(examples),
+        )
 
 
 def digest_text(*parts: str | None) -> str:

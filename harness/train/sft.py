@@ -1,4 +1,4 @@
-"""Supervised fine-tuning with LoRA through TRL: the recipe, top to bottom."""
+"""Supervised fine-tuning with LoRA: the recipe, top to bottom."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from transformers import PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from harness.clock import monotonic_seconds
 from harness.engine.chat import training_ids, with_system
@@ -30,8 +28,7 @@ from harness.records import Example, LossPoint, TrainingHistory
 from harness.suite.schema import Train
 from harness.train.adapters import adapter_config
 from harness.train.stopping import StopDecision, decide_stop
-
-IGNORED = -100  # the label of a token that is not trained
+from harness.train.trainer import IGNORED, CompletionTrainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,19 +87,18 @@ def train_lora(
     steps = math.ceil(len(task + general) / (train.batch_size * train.gradient_accumulation))
     watch = _ValidationWatch(model, validation, train, steps_per_epoch=steps, meter=meter, progress=progress)
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = SFTTrainer(
+        trainer = CompletionTrainer(
+            seed=seed,
             model=model,
-            args=_arguments(train, seed, scratch, base.device),
-            train_dataset=_dataset(task + general),
-            processing_class=base.tokenizer,
+            args=training_arguments(train, seed, scratch, base.device),
+            train_dataset=_labelled(task + general),
             callbacks=[watch],
         )
         trainer.remove_callback(PrinterCallback)
         progress.start("train", steps * train.epochs)
         trainer.train()
         last_step = trainer.state.global_step
-        trained_tokens = int(trainer.state.num_input_tokens_seen)
-        meter.trained_tokens += trained_tokens
+        meter.trained_tokens += trainer.trained_tokens
     finite = watch.restore_best()
     _save(model, target, base.name)
     model.unload()
@@ -119,7 +115,7 @@ def train_lora(
         weights_finite=finite,
         trainable_parameters=int(trainable),
         total_parameters=int(total),
-        trained_tokens=trained_tokens,
+        trained_tokens=trainer.trained_tokens,
         validation_tokens=sum(len(row.answer) for row in validation),
         train_rows=len(rows.train),
         mixed_rows=len(rows.mix),
@@ -223,6 +219,13 @@ def _save(model: Any, target: Path, base_name: str) -> None:
     write_json(target / ADAPTER_FILES[0], {**config, "base_model_name_or_path": base_name})
 
 
+def count_tokens(base: LoadedModel, rows: TrainingRows, max_length: int) -> tuple[int, int]:
+    """Tokens of one epoch, and of one measurement of the validation loss."""
+    trained = _tokenise(base, rows.train, rows.system, max_length)[0] + _tokenise(base, rows.mix, None, max_length)[0]
+    validation, _ = _tokenise(base, rows.validation, rows.system, max_length)
+    return sum(row.length for row in trained), sum(row.length for row in validation)
+
+
 def _tokenise(
     base: LoadedModel, examples: Sequence[Example], system: str | None, max_length: int
 ) -> tuple[list[_Tokenised], int]:
@@ -248,15 +251,14 @@ def _refuse_truncation(cut: int, rows: int, train: Train) -> None:
         )
 
 
-def _dataset(rows: Sequence[_Tokenised]) -> Dataset:
-    return Dataset.from_list(
-        [{"input_ids": row.prompt + row.answer, "labels": [IGNORED] * len(row.prompt) + row.answer} for row in rows]
-    )
+def _labelled(rows: Sequence[_Tokenised]) -> list[dict[str, list[int]]]:
+    return [{"input_ids": row.prompt + row.answer, "labels": [IGNORED] * len(row.prompt) + row.answer} for row in rows]
 
 
-def _arguments(train: Train, seed: int, scratch: str, device: torch.device) -> SFTConfig:
+def training_arguments(train: Train, seed: int, scratch: str, device: torch.device) -> TrainingArguments:
+    """The suite's declaration in transformers' words; what else matters is set and not left to its default."""
     on_cpu = device.type == "cpu"
-    return SFTConfig(
+    return TrainingArguments(
         output_dir=scratch,
         per_device_train_batch_size=train.batch_size,
         gradient_accumulation_steps=train.gradient_accumulation,
@@ -267,8 +269,7 @@ def _arguments(train: Train, seed: int, scratch: str, device: torch.device) -> S
         weight_decay=train.weight_decay,
         seed=seed,
         data_seed=seed,
-        max_length=train.max_length,
-        packing=False,  # without flash attention, packed rows see each other
+        remove_unused_columns=False,
         gradient_checkpointing=False,
         bf16=False,
         fp16=False,
@@ -277,7 +278,6 @@ def _arguments(train: Train, seed: int, scratch: str, device: torch.device) -> S
         # The default hides NaN: it logs 0.0 and goes on.
         logging_nan_inf_filter=False,
         logging_steps=1,
-        include_num_input_tokens_seen="non_padding",
         eval_strategy="no",
         save_strategy="no",
         report_to="none",

@@ -263,14 +263,14 @@ def test_forgetting_is_measured_on_rows_that_were_not_trained_on(tmp_path: Path)
             "  - {kind: benchmark_drop, benchmark: quiz, blocking: false}"
         ),
     )
-    rows = [json.dumps({"prompt": f"general question {i}", "completion": f"answer {i}"}) for i in range(40)]
+    rows = [json.dumps({"prompt": f"general question {i}", "completion": f"answer {i}"}) for i in range(120)]
     (suite / "general.jsonl").write_text("\n".join(rows))
     found = json.loads(harness("run", suite, "--json").stdout.splitlines()[-1])
     checks = {check["name"]: check for check in found["checks"]}
     assert checks["logprob_drop/quiz"]["status"] == checks["kl_divergence/general.jsonl"]["status"] == "pass"
     drift = [json.loads(line) for line in (Path(found["run"]) / "drift.jsonl").read_text().splitlines()]
     training = json.loads((Path(found["run"]) / "training.json").read_text())
-    assert len(drift) == 40 - training["mixed_rows"]
+    assert len(drift) == 120 - training["mixed_rows"]
     assert training["mixed_rows"] > 0 and all(row["kl"] > 0 for row in drift)
     # Random weights guess, so the benchmark cannot show forgetting and says so.
     assert checks["benchmark_drop/quiz"]["status"] == "undecided"
@@ -308,6 +308,12 @@ def test_a_run_that_may_stop_early_answers_no_more_than_it_needs(tmp_path: Path)
     results = [json.loads(line) for line in (folder / "benchmarks.jsonl").read_text().splitlines()]
     assert [result["pool"] for result in results] == [12, 12]
     assert harness("gate", folder).exit_code == found["exit_code"]
+    fixed = harness("run", suite, "--fresh", "--set=statistics.mode=fixed", "--json")
+    whole = json.loads(fixed.stdout.splitlines()[-1])
+    full = json.loads((Path(whole["run"]) / "manifest.json").read_text())["counters"]
+    spared = 1 - used / 200
+    for counter in ("generated_tokens", "decoded_rows"):
+        assert manifest["counters"][counter] <= full[counter] * (1 - 0.8 * spared), counter
 
 
 def test_a_recipe_is_trained_once_for_each_seed(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 """How often the tests ship a candidate that does not deserve it: A/A simulations, fast and thorough."""
 
+from bisect import bisect_left
+from functools import cache
+
 import numpy as np
 import pytest
+from scipy.stats import binom
 
+from harness.scoring.overlap import corpus_statistics
 from harness.stats.noninferiority import relative_noninferiority
 from harness.stats.paired import compare_binary, compare_bounded, compare_clustered, compare_corpus
 from harness.stats.proportion import upper_bound
@@ -43,6 +48,43 @@ def corpus(rng):
     return result.p_value <= ALPHA
 
 
+WORDS = np.array(["the", "a", "cat", "dog", "sat", "ran", "on", "in", "mat", "house", "red", "green", "small", "old"])
+
+
+@cache
+def two_answers(metric, sentences=400):
+    """Statistics (2, sentences, k) of two answers to each reference, made alike, and the metric they add up to."""
+    rng = np.random.default_rng(19)
+    references = rng.choice(WORDS, (sentences, 8))
+    answers = np.where(rng.random((2, sentences, 8)) < 0.3, rng.choice(WORDS, (2, sentences, 8)), references)
+    targets = [" ".join(words) for words in references]
+    parts = [corpus_statistics(metric, [" ".join(words) for words in arm], targets) for arm in answers]
+    return np.stack([statistics for statistics, _ in parts]), parts[0][1]
+
+
+def sentences(rng, metric):
+    """A coin says of each sentence which of its two answers is the candidate's."""
+    statistics, compute = two_answers(metric)
+    drawn, first = rng.integers(statistics.shape[1], size=40), rng.integers(2, size=40)
+    result = compare_corpus(
+        statistics[first, drawn],
+        statistics[1 - first, drawn],
+        lambda total: compute(total.astype(np.int64)),
+        alpha=ALPHA,
+        seed=7,
+        resamples=199,
+    )
+    return result.p_value <= ALPHA
+
+
+def bleu(rng):
+    return sentences(rng, "bleu")
+
+
+def chrf(rng):
+    return sentences(rng, "chrf")
+
+
 def exactly_at_the_margin(rng):
     strata = np.repeat(np.arange(20), 20)
     shares = np.arange(1, 21) / 210
@@ -62,7 +104,7 @@ def exactly_at_the_margin(rng):
     return result.low > 0
 
 
-SIMULATIONS = [binary, bounded, clustered, corpus, exactly_at_the_margin]
+SIMULATIONS = [binary, bounded, clustered, corpus, bleu, chrf, exactly_at_the_margin]
 
 
 @pytest.mark.parametrize("ships", SIMULATIONS)
@@ -87,3 +129,28 @@ def test_items_ship_too_often_when_their_clusters_are_ignored():
         right = rng.random((2, 300)) < share
         shipped += compare_binary(right[0], right[1], alpha=ALPHA, min_gain=0.0).p_value <= ALPHA
     assert shipped > 45  # the reason `clustered` exists: more than 15 % instead of 5 %
+
+
+def exact_ship_rate(n, min_gain, changing):
+    """The chance to ship a candidate that gains exactly `min_gain`, summed over every number of wins and losses."""
+    win, loss, rate = (changing + min_gain) / 2, (changing - min_gain) / 2, 0.0
+
+    def ships(wins, losses):
+        candidate, baseline = (np.repeat(row, [wins, losses, n - wins - losses]) for row in ([1, 0, 1], [0, 1, 1]))
+        return compare_binary(candidate, baseline, alpha=ALPHA, min_gain=min_gain).p_value <= ALPHA
+
+    for losses in range(n + 1):
+        chance, others = binom.pmf(losses, n, loss), n - losses
+        if chance > 1e-5:
+            fewest = bisect_left(range(others + 1), True, key=lambda wins, losses=losses: ships(wins, losses))
+            rate += chance * binom.sf(fewest - 1, others, win / (1 - loss))
+    return rate
+
+
+@pytest.mark.parametrize(
+    ("n", "min_gain", "times"),
+    [(50, 0.1, 1), (50, 0.1, 1.5), (100, 0.02, 1), (100, 0.02, 2), (100, 0.1, 1), (200, 0.01, 2)],
+)
+def test_at_most_5_percent_ship_when_the_gain_is_exactly_the_minimum_and_few_examples_change(n, min_gain, times):
+    """The normal approximation ships up to 7 % of them: where nearly every change is a win, and those are few."""
+    assert 0.001 < exact_ship_rate(n, min_gain, times * min_gain) <= 0.0505

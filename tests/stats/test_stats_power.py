@@ -1,10 +1,13 @@
 import time
+from math import ceil
 
+import numpy as np
 import pytest
-from scipy.stats import multinomial
+from scipy.stats import multinomial, norm
 
 from harness.stats.paired_proportions import mcnemar_exact
 from harness.stats.power import chance_to_ship, examples_needed, smallest_detectable_gain
+from harness.stats.sequential import decide_sequential
 
 
 @pytest.mark.parametrize("gain", [-0.1, 0.0, 0.15, 0.3])
@@ -70,3 +73,58 @@ def test_planning_is_fast_when_n_is_a_whole_benchmark():
 def test_value_error_is_raised_when_a_rate_is_out_of_range(call):
     with pytest.raises(ValueError, match=r"must|need"):
         call()
+
+
+# --- what stopping early saves, against the fixed n with 80 % power
+
+
+def mean_used(delta, changing, *, bar, pool, look_every, population, streams):
+    """The mean number of items until a decision, over random orders of a pool with this true difference."""
+    changing, rng = max(changing, abs(delta)), np.random.default_rng(50)
+    wins, losses = round((changing + delta) / 2 * pool), round((changing - delta) / 2 * pool)
+    values = np.repeat([1.0, -1.0, 0.0], [wins, losses, pool - wins - losses])
+    used, right = [], 0
+    for _ in range(streams):
+        result = decide_sequential(
+            rng.permutation(values),
+            bar=bar,
+            low=-1.0,
+            high=1.0,
+            alpha=0.05,
+            population=pool if population else None,
+            look_every=look_every,
+        )
+        used.append(result.n_used)
+        right += result.decision == ("pass" if delta > bar else "fail")
+    assert max(used) <= pool
+    assert right >= 0.95 * streams
+    return np.mean(used)
+
+
+def drop_used(margin, changing, delta, *, streams):
+    """For "not worse by the margin", as a share of the fixed n that shows it of an equal candidate."""
+    fixed = ceil(changing * ((norm.isf(0.05) + norm.ppf(0.8)) / margin) ** 2)
+    used = mean_used(delta, changing, bar=-margin, pool=3 * fixed, look_every=25, population=True, streams=streams)
+    return used / fixed
+
+
+@pytest.mark.parametrize(("margins", "most"), [(2 / 3, 0.45), (-3, 0.45), (0, 1.0)])
+def test_mean_n_is_at_most_its_share_of_the_fixed_n_when_a_drop_may_stop_early(margins, most):
+    assert drop_used(0.05, 0.2, margins * 0.05, streams=200) <= most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("margin", "changing"), [(0.05, 0.2), (0.03, 0.1), (0.02, 0.1)])
+@pytest.mark.parametrize(("margins", "most"), [(2 / 3, 0.45), (-3, 0.45), (0, 1.0)])
+def test_mean_n_is_at_most_its_share_of_the_fixed_n_over_2_000_streams_when_margins_differ(
+    margin, changing, margins, most
+):
+    assert drop_used(margin, changing, margins * margin, streams=2000) <= most
+
+
+@pytest.mark.parametrize("pools", [1, 3])
+@pytest.mark.parametrize(("effect", "times"), [(0.05, 2), (0.05, -2), (0.08, 2), (0.08, -2), (0.08, 3)])
+def test_45_percent_of_the_fixed_n_decide_a_gain_when_it_is_twice_what_the_fixed_n_shows(effect, times, pools):
+    fixed = examples_needed(effect, 0.2, 0.05)
+    used = mean_used(times * effect, 0.2, bar=0.0, pool=pools * fixed, look_every=50, population=False, streams=200)
+    assert used <= 0.45 * fixed
