@@ -11,6 +11,7 @@ from harness.gate.evidence import Evidence, index_answers, index_benchmarks, ind
 from harness.gate.requirements import refuse_incomplete_plan, refuse_unknown_scorers
 from harness.records import BenchmarkResult, Example, Prediction, Score, ScoredAnswer, ScoreResult, Unscored
 from harness.scoring.apply import score_answer
+from harness.scoring.declared import scorers_of
 from harness.scoring.json_schema import SchemaValidator
 from harness.stats.seeds import item_means
 from harness.store.runs import StoredRun
@@ -69,10 +70,11 @@ def score_answers(
     validator: SchemaValidator | None,
 ) -> Iterator[ScoredAnswer]:
     """Every example scored by every scorer of its data set: the mean over its answers."""
+    known = scorers_of(suite)
     for (system, dataset), found in answers.items():
         for scorer in scorers_for(suite, dataset, has_schema=validator is not None):
             for example in examples[dataset]:
-                results = [score_answer(scorer, answer, example, validator) for answer in found[example.id]]
+                results = [score_answer(scorer, answer, example, validator, known) for answer in found[example.id]]
                 result = results[0] if len(results) == 1 else _mean(results)
                 yield ScoredAnswer(example_id=example.id, system=system, dataset=dataset, scorer=scorer, result=result)
 

@@ -11,7 +11,7 @@ from harness.errors import InvalidInputError
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.gate.sequential import bet_on_gain, judge_early
 from harness.records import Comparison, Score, ScoreResult, Status, Unscored
-from harness.scoring.apply import SCORERS
+from harness.scoring.apply import is_corpus
 from harness.stats.sequential import SequentialResult, permutation
 from harness.store.runs import MANIFEST, read_run
 from harness.suite.schema import Statistics
@@ -144,7 +144,7 @@ def _refuse_early(scores: ScoreFile, groups: int, mode: str) -> None:
         )
     # Only a run's scores have a system and are of this harness's scorers; another file may name its own "bleu".
     of_run = scores.format == "own" and scores.system is not None
-    if of_run and scores.scorer in SCORERS and SCORERS[scores.scorer].corpus:
+    if of_run and is_corpus(scores.scorer):
         raise InvalidInputError(
             f"mode {mode} bets on the examples one by one, and {scores.scorer} is a corpus metric; use mode fixed"
         )

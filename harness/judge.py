@@ -33,7 +33,7 @@ from harness.report.markdown import render_markdown
 from harness.report.metrics import flat_metrics
 from harness.report.page import Page
 from harness.report.view import build_page
-from harness.scoring.apply import SCORERS
+from harness.scoring.apply import is_corpus
 from harness.scoring.json_schema import SchemaValidator
 from harness.scoring.overlap import corpus_statistics
 from harness.stats.summary import corpus_estimate, mean_estimate
@@ -150,7 +150,7 @@ def _summaries(run: StoredRun, evidence: Evidence, statistics: Statistics) -> It
             values = [result.value for key in ids if isinstance(result := results[key], Score)]
             if not values:
                 continue  # nothing was scored: the report says so by the missing number
-            if SCORERS[scorer].corpus:
+            if is_corpus(scorer):
                 scored = [key for key in ids if isinstance(results[key], Score)]
                 targets = {example.id: example.target or "" for example in run.examples[dataset]}
                 texts = [evidence.answers[system, dataset][key].text for key in scored]

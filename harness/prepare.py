@@ -11,7 +11,7 @@ from harness.data.mixing import draw_mix
 from harness.data.sources import read_json_lines
 from harness.data.splits import Datasets, load_datasets, prompt_key, refuse_duplicate_ids
 from harness.errors import InvalidInputError
-from harness.gate.requirements import refuse_empty_slices, refuse_unknown_scorers
+from harness.gate.requirements import refuse_empty_slices, refuse_unknown_scorers, refuse_unscorable_examples
 from harness.records import Example
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
@@ -63,6 +63,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     refuse_unknown_scorers(suite)
     datasets = load_datasets(loaded)
     _refuse_clusters(loaded, datasets)
+    refuse_unscorable_examples(suite, datasets.test)
     refuse_empty_slices(suite, {tag for example in datasets.test for tag in example.tags})
     schema = _read_schema(loaded)
     promoted = find_promoted(registry, suite.suite)

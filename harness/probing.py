@@ -17,7 +17,7 @@ from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.prepare import Inputs
 from harness.records import BASE_MODEL
 from harness.store.answers import ANSWERS, AnswerStore
-from harness.suite.schema import ValidOutput
+from harness.suite.schema import EndpointSystem, ValidOutput
 from harness.trust.digests import digest_files, digest_model_folder, digest_tree, weights_digest
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _answer_stages(inputs: Inputs, session: ModelSession, forward_rate: float, d
     shared = Ingredients(session=session, decoding=suite.decoding, train=sets.train, seed=suite.seed, base_digest="")
     probed = any(isinstance(check, ValidOutput) and check.on == "probe" for check in suite.checks)
     for name, spec in suite.systems.items():
-        if name in inputs.absent:
+        if name in inputs.absent or isinstance(spec, EndpointSystem):  # how fast a server answers is not this machine's
             continue
         system = build_system(name, spec, system=inputs.prompts[name], adapter_digest=None, shared=shared)
         candidate = spec.role == "candidate"

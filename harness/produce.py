@@ -22,7 +22,7 @@ from harness.running import Run
 from harness.store.answers import ANSWERS, AnswerStore
 from harness.store.facts import to_plain
 from harness.store.runs import ADAPTER, REPLICAS, begin_run, finish_run, write_evidence
-from harness.suite.schema import AdapterSystem
+from harness.suite.schema import AdapterSystem, EndpointSystem
 from harness.trust.digests import digest_files, digest_model_folder, digest_tree
 
 
@@ -74,7 +74,9 @@ def produce(
         name, base_folder = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
         base_digest = digest_model_folder(base_folder)
     digests = {"base": base_digest, INPUTS: inputs_digest(inputs, base_digest=base_digest, numerics=numerics())}
-    if not fresh and (earlier := find_unchanged(reports, suite.suite, digests[INPUTS])) is not None:
+    remote = _remote_systems(inputs)
+    # What a server answers can change behind its name, so an arm of that kind is asked anew.
+    if not (fresh or remote) and (earlier := find_unchanged(reports, suite.suite, digests[INPUTS])) is not None:
         return Unchanged(earlier)
     from harness.engine.loading import load
     from harness.engine.meter import Meter
@@ -103,6 +105,18 @@ def produce(
         _collect_evidence(run, inputs, folder, history, stages, progress)
     finish_run(folder, run.manifest(stages.seconds, meter.reading(), (started, clock()), command, threads))
     return folder
+
+
+def _remote_systems(inputs: Inputs) -> list[str]:
+    """The systems that answer through a server, whose keys must be there before anything is spent."""
+    from harness.systems.http_chat import read_key
+
+    remote = []
+    for name, spec in inputs.loaded.suite.systems.items():
+        if isinstance(spec, EndpointSystem):
+            read_key(name, spec.key_env)
+            remote.append(name)
+    return remote
 
 
 @contextlib.contextmanager

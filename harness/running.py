@@ -268,7 +268,8 @@ class Run:
             git_commit=commit,
             git_dirty=dirty,
             systems=tuple(
-                SystemFact(name=s.name, kind=s.kind, role=s.role, signature=s.signature()) for s in self.systems
+                SystemFact(name=s.name, kind=s.kind, role=s.role, signature=s.signature(), note=s.note())
+                for s in self.systems
             ),
             absent_systems=inputs.absent,
             candidate_system=inputs.prompts[suite.candidate],

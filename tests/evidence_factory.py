@@ -73,6 +73,7 @@ class Fixture:
     )
     history: TrainingHistory | None = field(default_factory=lambda: history_of((2.0, 1.0, 0.5, 0.6), best=2))
     replicas_right: tuple[Callable[[int], bool], ...] = ()  # one for each further training seed
+    trained_tokens: int = 0  # what the counters say when there is no history
     drift: tuple[float, ...] = ()  # divergence of each row of general.jsonl
     edit_predictions: Callable[[list[Prediction]], list[Prediction]] = lambda rows: rows
     edit_benchmarks: Callable[[list[BenchmarkResult]], list[BenchmarkResult]] = lambda rows: rows
@@ -124,6 +125,8 @@ class Fixture:
         manifest = _manifest(folder, suite.digest, self.n_test, self.n_probe, self.pool)
         replicas = list(suite.suite.replicas)[: len(self.replicas_right)]
         planned = {**manifest.planned, **{f"{name}/test": self.n_test for name in replicas}}
+        if self.history is None:
+            manifest = replace(manifest, counters=replace(manifest.counters, trained_tokens=self.trained_tokens))
         finish_run(folder, replace(manifest, planned=planned))
         return folder
 

@@ -9,18 +9,20 @@ full forward pass per request up to the rounding of float32 sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
 
 from harness.engine.attention import Layers, shared_prefix_attention
-from harness.engine.batching import cut_batches
+from harness.engine.batching import PASS_TOKENS, cut_batches
 from harness.engine.generate import compute_prefix
 from harness.engine.meter import Meter
 
 Tokens = tuple[int, ...]
+MOST_NESTED = 200  # prefixes within prefixes that are looked at
 MIN_SHARED_TOKENS = 64  # a shorter prefix costs more as a pass of its own than it saves
 
 
@@ -128,22 +130,36 @@ def _rows(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[_Row]
     return [rows[context] for context in sorted(rows)]
 
 
-def _groups(rows: list[_Row]) -> Iterator[tuple[Tokens, list[_Row]]]:
-    """Cut the sorted rows where the prefix shared with the neighbour gets short."""
-    start = 0
-    shared: int | None = None
-    for index in range(1, len(rows) + 1):
-        common = _common(rows[index - 1].context, rows[index].context) if index < len(rows) else 0
-        # At least one token stays with each row, since a row must read its own last position.
-        kept = min(common, shared) if shared is not None else common
-        if index < len(rows) and kept >= MIN_SHARED_TOKENS:
-            shared = kept
-            continue
-        members = rows[start:index]
-        length = min(shared or 0, min(len(row.context) for row in members) - 1)
-        usable = length if len(members) > 1 and length >= MIN_SHARED_TOKENS else 0
-        yield members[0].context[:usable], members
-        start, shared = index, None
+def _groups(rows: list[_Row]) -> list[tuple[Tokens, list[_Row]]]:
+    """The sorted rows in runs with the prefix that each run computes once, so that most tokens are saved."""
+    # At least one token stays with each row, since a row must read its own last position.
+    shared = [
+        min(_common(one.context, other.context), len(one.context) - 1, len(other.context) - 1)
+        for one, other in pairwise(rows)
+    ]
+    _, runs = _best_runs(shared, 0, len(rows), depth=0)
+    return [(rows[first].context[:length], rows[first:last]) for first, last, length in runs]
+
+
+def _best_runs(shared: list[int], first: int, last: int, *, depth: int) -> tuple[int, list[tuple[int, int, int]]]:
+    """Tokens saved by the best cut of rows first to last, and its runs (first, last, prefix length).
+
+    A run shares what its least similar neighbours share; it is either kept whole or cut at all of those places.
+    """
+    if last - first <= 1:
+        return 0, [(first, last, 0)] if last > first else []
+    least = min(shared[first : last - 1])
+    worth = least >= MIN_SHARED_TOKENS
+    whole = ((last - first - 1) * least - PASS_TOKENS, [(first, last, least)]) if worth else (0, None)
+    if worth and depth == MOST_NESTED:
+        return whole[0], [(first, last, least)]
+    saved, runs, start = 0, list[tuple[int, int, int]](), first
+    for end in [place + 1 for place in range(first, last - 1) if shared[place] == least] + [last]:
+        more, found = _best_runs(shared, start, end, depth=depth + 1)
+        saved, runs, start = saved + more, runs + found, end
+    if whole[1] is not None and whole[0] >= saved:
+        return whole[0], whole[1]
+    return saved, runs
 
 
 def _common(left: Tokens, right: Tokens) -> int:

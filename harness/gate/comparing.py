@@ -11,7 +11,7 @@ import numpy as np
 from harness.errors import BrokenRunError
 from harness.gate.evidence import Evidence
 from harness.records import Comparison, Score, ScoreResult, Status
-from harness.scoring.apply import SCORERS
+from harness.scoring.apply import is_corpus
 from harness.scoring.overlap import corpus_statistics
 from harness.stats.paired import PairedResult, compare_corpus, compare_paired
 from harness.stats.power import examples_needed
@@ -117,7 +117,7 @@ def compare_systems(
         {example.id: evidence.scores[name, "test", scorer][example.id] for example in examples}
         for name in (evidence.candidate, baseline)
     )
-    if SCORERS[scorer].corpus:
+    if is_corpus(scorer):
         result = _compare_corpus(evidence, scorer, baseline, list(ours), statistics)
         comparison = _comparison(result, imputed=_imputed([(ours[key], theirs[key]) for key in ours]))
     else:

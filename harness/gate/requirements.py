@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from harness.errors import BrokenRunError, InvalidInputError
-from harness.scoring.apply import SCORERS
+from harness.records import Example, Unscored
+from harness.scoring.apply import ScorerInfo, apply_scorer, is_corpus
+from harness.scoring.declared import scorers_of, validators_of
 from harness.suite.schema import AdapterSystem, BetterThan, RecipeBetterThan, Suite, ValidOutput
+
+MAX_PROBLEMS_SHOWN = 20
 
 
 def refuse_unknown_scorers(suite: Suite) -> None:
     """Every scorer that the suite names must exist and be able to do what is asked; else InvalidInputError."""
+    known = scorers_of(suite)
     gains = [(i, check) for i, check in enumerate(suite.checks) if isinstance(check, BetterThan | RecipeBetterThan)]
     named = [(f"checks.{i}", check.scorer) for i, check in gains]
     for place, scorer in [*named, *((f"scorers.{i}", name) for i, name in enumerate(suite.scorers))]:
-        if scorer not in SCORERS:
-            raise InvalidInputError(f"{place}: there is no scorer '{scorer}'; known: {', '.join(SCORERS)}")
-        if SCORERS[scorer].needs_schema and suite.data.schema_file is None:
+        if scorer not in known:
+            raise InvalidInputError(f"{place}: there is no scorer '{scorer}'; known: {', '.join(known)}")
+        if known[scorer].needs_schema and suite.data.schema_file is None:
             raise InvalidInputError(f"{place}: the scorer '{scorer}' needs `data.schema`")
-    for index, check in gains:
-        if not SCORERS[check.scorer].corpus:
+    for name, validator in validators_of(suite).items():
+        if problem := validator.problem():
+            raise InvalidInputError(f"scorers.{suite.scorers.index(name)} ({name}): {problem}")
+    _refuse_corpus_gains(suite)
+
+
+def _refuse_corpus_gains(suite: Suite) -> None:
+    """What cannot be asked of a score that only a whole set of answers has."""
+    for index, check in enumerate(suite.checks):
+        if not isinstance(check, BetterThan | RecipeBetterThan) or not is_corpus(check.scorer):
             continue
         where = f"checks.{index}.scorer: {check.scorer} is a corpus metric, which"
         if suite.statistics.mode != "fixed":
@@ -30,6 +43,49 @@ def refuse_unknown_scorers(suite: Suite) -> None:
             raise InvalidInputError(f"{where} has no score of one example to average over the seeds")
         if check.min_gain > 0:
             raise InvalidInputError(f"checks.{index}.min_gain: {check.scorer} is a corpus metric; only 0 can be tested")
+
+
+def refuse_unscorable_examples(suite: Suite, test: Sequence[Example]) -> None:
+    """The scorers asked for must be able to judge every test example, and must tell right answers from wrong ones.
+
+    A row is at fault when its own target does not score 1; the set is when one constant answer would score 1
+    throughout.
+
+    Raises:
+        InvalidInputError: naming the first rows at fault, or the scorer.
+    """
+    known = scorers_of(suite)
+    named = [check.scorer for check in suite.checks if isinstance(check, BetterThan | RecipeBetterThan)]
+    for name in dict.fromkeys([*named, *suite.scorers]):
+        scorer = known[name]
+        if not (scorer.needs_target or scorer.needs_tags):
+            continue
+        problems = [f"{row.source}: {why}" for row in test if (why := _fault(name, scorer, row))]
+        if problems:
+            more = len(problems) - MAX_PROBLEMS_SHOWN
+            shown = problems[:MAX_PROBLEMS_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
+            raise InvalidInputError("\n".join(shown))
+        first = test[0].target or ""
+        if scorer.target_is_best and all(_is_best(scorer, first, row) for row in test):
+            raise InvalidInputError(
+                f"data.test: by '{name}', one constant answer is right for all {len(test)} test examples, so it tells "
+                "no system from another; add rows that want something else"
+            )
+
+
+def _fault(name: str, scorer: ScorerInfo, row: Example) -> str:
+    """Why an example is no test by this scorer; "" when it is one."""
+    result = apply_scorer(scorer, row.target or "", row, None)
+    if isinstance(result, Unscored):
+        return f"'{name}' cannot judge it: {result.reason}"
+    if scorer.target_is_best and not _is_best(scorer, row.target or "", row):
+        return f"its own target scores {result.value:.2f} by '{name}', so the row or the scorer is wrong"
+    return ""
+
+
+def _is_best(scorer: ScorerInfo, text: str, row: Example) -> bool:
+    result = apply_scorer(scorer, text, row, None)
+    return not isinstance(result, Unscored) and result.value > 1 - 1e-9
 
 
 def refuse_empty_slices(suite: Suite, tags: Collection[str]) -> None:

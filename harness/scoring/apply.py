@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.errors import InvalidInputError
 from harness.records import Example, Prediction, ScoreResult, Unscored
-from harness.scoring import json_schema, overlap, text
+from harness.scoring import abstention, calibration, json_schema, labels, numeric, overlap, refusal, text
 from harness.scoring.json_schema import SchemaValidator
 
 SCORER_VERSION = "1"  # of all that do not say otherwise; goes up when any answer would score differently
@@ -15,12 +15,14 @@ SCORER_VERSION = "1"  # of all that do not say otherwise; goes up when any answe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerInfo:
-    """One scorer; its function takes the answer's text, then the target, then the validator, as it needs."""
+    """One scorer; its function takes the answer's text, then the target, the validator, the tags, as it needs."""
 
     function: Callable[..., ScoreResult]
     description: str
     needs_target: bool = False
     needs_schema: bool = False
+    needs_tags: bool = False
+    target_is_best: bool = True  # where a target or tags are needed: the target as the answer scores 1
     weak: bool = False  # similar words are poor evidence of a right answer
     corpus: bool = False  # compared by its corpus score, not by the mean over answers
     version: str = SCORER_VERSION
@@ -46,6 +48,37 @@ SCORERS: dict[str, ScorerInfo] = {
         description="F1 over the fields of the JSON in the answer",
         needs_target=True,
     ),
+    "number": ScorerInfo(
+        function=numeric.number,
+        description="the last number of the answer is the target's",
+        needs_target=True,
+    ),
+    "label_f1": ScorerInfo(
+        function=labels.label_f1,
+        description="F1 of the labels in the answer, a JSON list or a comma list",
+        needs_target=True,
+    ),
+    "label_match": ScorerInfo(
+        function=labels.label_match,
+        description="the answer has exactly the target's labels",
+        needs_target=True,
+    ),
+    "refusal": ScorerInfo(
+        function=refusal.refusal,
+        description="refuses what is tagged `refuse`, answers what is tagged `answer`",
+        needs_tags=True,
+    ),
+    "abstention": ScorerInfo(
+        function=abstention.abstention,
+        description="abstains exactly where the target does",
+        needs_target=True,
+    ),
+    "brier": ScorerInfo(
+        function=calibration.brier,
+        description="1 - (stated confidence - right)², right by exact match",
+        needs_target=True,
+        target_is_best=False,  # it states no confidence
+    ),
     "rouge_l": ScorerInfo(
         function=overlap.rouge_l,
         description="ROUGE-L F1: longest common subsequence of words",
@@ -69,8 +102,14 @@ SCORERS: dict[str, ScorerInfo] = {
 }
 
 
-def score_answer(name: str, prediction: Prediction, example: Example, validator: SchemaValidator | None) -> ScoreResult:
-    """One answer scored by the scorer `name`, from 0 (also for a malformed answer) to 1.
+def score_answer(
+    name: str,
+    prediction: Prediction,
+    example: Example,
+    validator: SchemaValidator | None,
+    scorers: Mapping[str, ScorerInfo] = SCORERS,
+) -> ScoreResult:
+    """One answer scored by the scorer `name` of `scorers`, from 0 (also for a malformed answer) to 1.
 
     Unscored when the system gave no answer, when the example lacks a target that is needed, or when the
     scorer says why.
@@ -79,20 +118,32 @@ def score_answer(name: str, prediction: Prediction, example: Example, validator:
         InvalidInputError: for an unknown scorer, or one that needs a schema when there is none.
         ValueError: when the prediction answers another example.
     """
-    if name not in SCORERS:
-        raise InvalidInputError(f"there is no scorer '{name}'; known: {', '.join(SCORERS)}")
-    scorer = SCORERS[name]
+    if name not in scorers:
+        raise InvalidInputError(f"there is no scorer '{name}'; known: {', '.join(scorers)}")
+    scorer = scorers[name]
     if scorer.needs_schema and validator is None:
         raise InvalidInputError(f"the scorer '{name}' needs `data.schema`, the JSON Schema of an answer")
     if prediction.example_id != example.id:
         raise ValueError(f"an answer to '{prediction.example_id}' cannot be scored against '{example.id}'")
     if prediction.error is not None:
         return Unscored(f"no answer: {prediction.error}")
+    return apply_scorer(scorer, prediction.text, example, validator)
+
+
+def apply_scorer(scorer: ScorerInfo, text: str, example: Example, validator: SchemaValidator | None) -> ScoreResult:
+    """A text scored as the answer to an example; Unscored when the example has no target and one is needed."""
     if scorer.needs_target and example.target is None:
         return Unscored("the example has no target")
-    arguments: list[str | SchemaValidator | None] = [prediction.text]
+    arguments: list[str | SchemaValidator | tuple[str, ...] | None] = [text]
     if scorer.needs_target:
         arguments.append(example.target)
     if scorer.needs_schema:
         arguments.append(validator)
+    if scorer.needs_tags:
+        arguments.append(example.tags)
     return scorer.function(*arguments)
+
+
+def is_corpus(name: str) -> bool:
+    """Whether a scorer of this name is compared by its corpus score; one that a suite declares never is."""
+    return name in SCORERS and SCORERS[name].corpus

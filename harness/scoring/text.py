@@ -1,8 +1,8 @@
-"""Exact match: on JSON targets by parsed value, on all others by text."""
+"""Exact match, on JSON targets by parsed value and on all others by text; and texts that an answer contains."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from harness import strict_json
 from harness.records import Score
@@ -21,6 +21,18 @@ def exact_match(text: str, target: str) -> Score:
         return Score(float(text.split() == target.split()))
     answer = extract_json(text)
     return Score(float(not isinstance(answer, NoJson) and leaves(answer) == leaves(wanted)))
+
+
+def contains(text: str, *, texts: tuple[str, ...], require: Literal["all", "any"], ignore_case: bool) -> Score:
+    """1 when the answer contains all or any of `texts`, a run of white space being one space, else 0."""
+    said = _spaced(text, ignore_case)
+    found = (_spaced(wanted, ignore_case) in said for wanted in texts)
+    return Score(float(all(found) if require == "all" else any(found)))
+
+
+def _spaced(text: str, ignore_case: bool) -> str:
+    spaced = " ".join(text.split())
+    return spaced.casefold() if ignore_case else spaced
 
 
 def _json_container(target: str) -> dict[str, Any] | list[Any] | None:

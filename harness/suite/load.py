@@ -166,7 +166,7 @@ def _problem(error: dict[str, Any], document: source.Document) -> source.Problem
 
 
 def _tags(error: dict[str, Any]) -> str:
-    return "prompt, few_shot, adapter" if "systems" in error["loc"] else ", ".join(sorted(CHECK_KINDS))
+    return "prompt, few_shot, adapter, endpoint" if "systems" in error["loc"] else ", ".join(sorted(CHECK_KINDS))
 
 
 def _in_document(loc: tuple[str | int, ...], data: Any) -> source.Path:

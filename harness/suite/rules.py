@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
@@ -10,18 +11,29 @@ from harness.suite.schema import (
     AdapterSystem,
     BenchmarkDrop,
     BetterThan,
+    EndpointSystem,
     KLDivergence,
     LogprobDrop,
     RecipeBetterThan,
+    RegexScorer,
     Suite,
     ValidOutput,
 )
 from harness.suite.source import Document, Path, Problem
 
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_URL = re.compile(
+    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
+)
+_ON_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
 
 def semantic_problems(suite: Suite, document: Document) -> Iterator[Problem]:
     """Every rule a suite breaks beyond the types of its values."""
-    for path, message in (*_candidate(suite), *_baselines(suite), *_checks(suite), *_early(suite), *_sampled(suite)):
+    rules = (_candidate, _baselines, _endpoints, _checks, _early, _sampled, _scorers)
+    for path, message in (found for rule in rules for found in rule(suite)):
         yield Problem(document.position(path), path, message)
 
 
@@ -66,6 +78,24 @@ def _baselines(suite: Suite) -> Iterator[tuple[Path, str]]:
     if candidate is not None and candidate.system is not None and candidate.system not in prompts:
         message = "no `kind: prompt` baseline has the candidate's own system message, so the base model is not an arm"
         yield ("systems",), message
+
+
+def _endpoints(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether each endpoint is one address; no message repeats a value, which may be a key put there by mistake."""
+    for name, spec in suite.systems.items():
+        if not isinstance(spec, EndpointSystem):
+            continue
+        here: Path = ("systems", name)
+        if spec.key_env is not None and not _VARIABLE.fullmatch(spec.key_env):
+            yield (*here, "key_env"), "must be the name of an environment variable, in capitals, and not the key itself"
+        url = _URL.fullmatch(spec.base_url)
+        if url is None or not 0 < int(url["port"] or 1) <= 65535:
+            message = "must be an address such as https://host/v1, without user name, password, query or fragment"
+            yield (*here, "base_url"), message
+        elif spec.key_env is not None and url["scheme"] == "http" and url["host"] not in _ON_THIS_MACHINE:
+            yield (*here, "base_url"), "must be https, since the key would travel readable for all; or take out key_env"
+        if (spec.price_input is None) != (spec.price_output is None):
+            yield here, "a cost needs both prices, `price_input` and `price_output`"
 
 
 def _checks(suite: Suite) -> Iterator[tuple[Path, str]]:
@@ -118,6 +148,20 @@ def _sampled(suite: Suite) -> Iterator[tuple[Path, str]]:
         if isinstance(check, ValidOutput) and check.on == "test":
             message = "`valid_output` counts one answer to a case, and each test example has several; use a probe"
             yield ("checks", index), message
+
+
+def _scorers(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether every scorer is named once, and every pattern is one."""
+    for index, entry in enumerate(suite.scorer_entries):
+        name = suite.scorers[index]
+        if name in suite.scorers[:index]:
+            here: Path = ("scorers", index) if isinstance(entry, str) else ("scorers", index, "name")
+            yield here, f"'{name}' is already named above"
+        if isinstance(entry, RegexScorer):
+            try:
+                re.compile(entry.pattern)
+            except (re.error, OverflowError, RecursionError) as error:
+                yield ("scorers", index, "pattern"), f"not a regular expression: {error}"
 
 
 def _is_whole(suite: Suite, benchmark: str) -> bool:

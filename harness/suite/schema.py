@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 # The answer of a closed schema is short; a system that rambles on is cut here, for every arm alike.
 DEFAULT_MAX_NEW_TOKENS = 128
@@ -28,6 +28,7 @@ Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
 OpenFraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, lt=1)]
 Number = Annotated[float, BeforeValidator(_whole_to_float)]
 Name = Annotated[str, Field(pattern=NAME, max_length=80)]
+Words = Annotated[str, Field(pattern=r"\w")]
 
 
 class Declaration(BaseModel):
@@ -136,7 +137,26 @@ class AdapterSystem(Declaration):
     source: Annotated[str | None, Field(alias="from")] = None
 
 
-SystemSpec = Annotated[PromptSystem | FewShotSystem | AdapterSystem, Field(discriminator="kind")]
+class EndpointSystem(Declaration):
+    """A model behind an OpenAI-compatible server, under the same prompt and limits as the local arms."""
+
+    kind: Literal["endpoint"]
+    role: Literal["baseline"] = "baseline"
+    system: str | None = None
+    base_url: str  # "https://host/v1"; what comes after it is the protocol's
+    model: Annotated[str, Field(pattern=r"^[!-{}~]{1,200}$")]  # printable ASCII; a bar would divide the signature
+    key_env: str | None = None  # the name of the environment variable that holds the API key
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4  # requests at the same time
+    timeout_seconds: Annotated[Number, Field(gt=0, le=3600)] = 60.0  # of one request, up to its last byte
+    retries: Annotated[int, Field(ge=0, le=10)] = 3  # after faults that may pass
+    price_input: Annotated[Number, Field(ge=0)] | None = None  # per million tokens, in any currency
+    price_output: Annotated[Number, Field(ge=0)] | None = None
+
+
+SystemSpec = Annotated[
+    PromptSystem | FewShotSystem | AdapterSystem | EndpointSystem,
+    Field(discriminator="kind"),
+]
 
 
 class Benchmark(Declaration):
@@ -223,6 +243,101 @@ CheckSpec = Annotated[
 ]
 
 
+class DeclaredScorer(Declaration):
+    """A scorer with parameters: declared once, and used by its name in checks."""
+
+    name: Name
+
+
+class NumberScorer(DeclaredScorer):
+    """The last number of the answer is the target's, within the wider of the two tolerances."""
+
+    kind: Literal["number"]
+    absolute: Annotated[Number, Field(ge=0)] = 0.0
+    relative: Fraction = 0.0  # of the target's number
+
+
+class ContainsScorer(DeclaredScorer):
+    """The answer contains these texts."""
+
+    kind: Literal["contains"]
+    texts: Annotated[list[Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]
+    require: Literal["all", "any"] = "all"
+    ignore_case: bool = False
+
+
+class RegexScorer(DeclaredScorer):
+    """The answer, without white space around it, matches a pattern of Python's `re`."""
+
+    kind: Literal["regex"]
+    pattern: Annotated[str, Field(min_length=1, max_length=10_000)]
+    match: Literal["whole", "anywhere"] = "whole"
+
+
+class XmlSchemaScorer(DeclaredScorer):
+    """The answer is one XML document that an XML Schema accepts."""
+
+    kind: Literal["xml_schema"]
+    xsd: str
+
+
+class GrammarScorer(DeclaredScorer):
+    """The answer is a sentence of a Lark grammar, from its rule `start`."""
+
+    kind: Literal["grammar"]
+    lark: str
+
+
+class RefusalScorer(DeclaredScorer):
+    """`refusal` with further phrases that refuse, such as the product's own."""
+
+    kind: Literal["refusal"]
+    phrases: Annotated[list[Words], Field(min_length=1)]
+
+
+class AbstentionScorer(DeclaredScorer):
+    """`abstention` with the labels that abstain, instead of `null`."""
+
+    kind: Literal["abstention"]
+    labels: Annotated[list[Words], Field(min_length=1)]
+
+
+class BrierScorer(DeclaredScorer):
+    """`brier` with another scorer than `exact_match` to say whether the answer is right."""
+
+    kind: Literal["brier"]
+    correct: Name
+
+
+ScorerSpec = (
+    NumberScorer
+    | ContainsScorer
+    | RegexScorer
+    | XmlSchemaScorer
+    | GrammarScorer
+    | RefusalScorer
+    | AbstentionScorer
+    | BrierScorer
+)
+
+
+def _entry_form(value: Any) -> str | None:
+    """Tell a scorer's name from its declaration, so that a fault in one is not also reported as one in the other."""
+    if isinstance(value, str):
+        return "name"
+    return "declaration" if isinstance(value, dict) and "kind" in value else None
+
+
+ScorerEntry = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[Annotated[ScorerSpec, Field(discriminator="kind")], Tag("declaration")],
+    Discriminator(
+        _entry_form,
+        custom_error_type="scorer_entry",
+        custom_error_message="a scorer is a name, or a mapping with a `name` and a `kind`",
+    ),
+]
+
+
 class Statistics(Declaration):
     """The error rate of the gate and what it may impute."""
 
@@ -247,7 +362,7 @@ class Suite(Declaration):
     decoding: Decoding = Decoding()
     systems: dict[Name, SystemSpec]
     benchmarks: dict[Name, Benchmark] = Field(default_factory=dict)
-    scorers: list[Name] = Field(default_factory=list)  # shown beside those the checks need
+    scorer_entries: list[ScorerEntry] = Field(default_factory=list, alias="scorers")  # beside those the checks need
     checks: list[CheckSpec]
     statistics: Statistics = Statistics()
 
@@ -260,6 +375,16 @@ class Suite(Declaration):
     def baselines(self) -> tuple[str, ...]:
         """The names of the systems in the role baseline, in the order of the file."""
         return tuple(name for name, system in self.systems.items() if system.role == "baseline")
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """The names of the scorers under `scorers:`, in the order of the file."""
+        return tuple(entry if isinstance(entry, str) else entry.name for entry in self.scorer_entries)
+
+    @property
+    def declared_scorers(self) -> tuple[ScorerSpec, ...]:
+        """The scorers that the suite declares with parameters."""
+        return tuple(entry for entry in self.scorer_entries if not isinstance(entry, str))
 
     @property
     def replicas(self) -> dict[str, int]:

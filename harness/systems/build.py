@@ -9,7 +9,8 @@ from typing import assert_never
 from harness.engine.session import ModelSession
 from harness.errors import InvalidInputError
 from harness.records import Example
-from harness.suite.schema import AdapterSystem, Decoding, FewShotSystem, PromptSystem, SystemSpec
+from harness.suite.schema import AdapterSystem, Decoding, EndpointSystem, FewShotSystem, PromptSystem, SystemSpec
+from harness.systems.endpoint import remote_system
 from harness.systems.few_shot import few_shot_builder
 from harness.systems.interface import System
 from harness.systems.local_model import LocalSystem
@@ -42,7 +43,7 @@ def build_system(
     it is not the declared one.
 
     Raises:
-        InvalidInputError: a declaration that this data cannot serve.
+        InvalidInputError: a declaration that this data or this environment cannot serve.
     """
     adapter = None
     match spec:
@@ -56,6 +57,11 @@ def build_system(
         case AdapterSystem():
             build, digest = prompt_builder(system)
             adapter = name
+        case EndpointSystem():
+            build, digest = prompt_builder(system)
+            return remote_system(
+                name, spec, decoding=shared.decoding, build_prompt=build, prompt_digest=digest, seed=shared.seed
+            )
         case _:
             assert_never(spec)
     return LocalSystem(

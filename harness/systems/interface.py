@@ -26,6 +26,9 @@ class System(Protocol):
     def signature(self) -> str:
         """One line that says how the answers come about: model, adapter, prompt, decoding."""
 
+    def note(self) -> str:
+        """What a reader of its answers should know; empty when there is nothing."""
+
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """One prediction for each example, in any order; a failed row has `error` set and is never left out."""
 

@@ -46,6 +46,10 @@ class LocalSystem:
         stop = f"|stop:{digest_text(*decoding.stop)[:12]}" if decoding.stop else ""
         return ("greedy" if decoding.temperature == 0 else drawn) + stop
 
+    def note(self) -> str:
+        """Nothing: the answers are what they seem."""
+        return ""
+
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """Answers wave by wave; test examples are answered `samples` times, the cases of a probe once."""
         asked, prompts, draws = self._asked(examples, dataset)

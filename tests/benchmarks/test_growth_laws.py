@@ -31,14 +31,23 @@ def tasks_of(per_subject: int) -> BenchmarkTasks:
     return plan_benchmark("mmlu", declared, folder=FIXTURE, seed=7)
 
 
+class Recorder(ModelSession):
+    """A session that notes what it is asked to score."""
+
+    def score(self, requests: Any, *, adapter: str | None) -> Any:
+        self.requests = list(requests)
+        return super().score(requests, adapter=adapter)
+
+
 def contexts(session: ModelSession, tasks: BenchmarkTasks) -> dict[str, list[list[int]]]:
-    """Subject -> the token ids of its questions' prompts, from lm-eval's own documents."""
-    found: dict[str, list[list[int]]] = {}
-    for subject, task in zip(tasks.subjects, tasks.build(), strict=True):
-        task.build_all_requests(limit=None, rank=0, world_size=1)
-        texts = dict.fromkeys(instance.args[0] for instance in task.instances)
-        found[subject.name] = [session.tokenizer.encode(text) for text in texts]
-    return found
+    """Subject -> the token ids of its questions' prompts, as lm-eval asks them."""
+    recorder = Recorder(session.base, Meter())
+    run_benchmark(tasks, recorder, system="base model", adapter=None)
+    asked = {tuple(context) for context, _ in recorder.requests}
+    return {
+        subject.name: [list(ids) for ids in asked if subject.name.replace("_", " ") in session.tokenizer.decode(ids)]
+        for subject in tasks.subjects
+    }
 
 
 def common(rows: Sequence[Sequence[int]]) -> int:
@@ -54,12 +63,13 @@ def test_each_few_shot_block_is_read_once_a_system_and_each_question_once(
     expected = 0
     for rows in contexts(session, tasks).values():
         shared = common(rows)
-        expected += shared + sum(len(row) - shared for row in rows)
+        expected += shared + sum(len(row) - shared + 4 for row in rows)  # and the spaces before four letters
     for systems in (1, 2, 3):
         run_benchmark(tasks, session, system=f"system {systems}", adapter=None)
         assert abs(session.meter.forwarded_tokens - systems * expected) <= 0.02 * systems * expected
     questions = sum(len(subject.asked) for subject in tasks.subjects)
-    assert session.meter.head_rows == 3 * questions
+    # A letter and its space are two tokens here: the last position of the prompt, and one for each of four letters.
+    assert session.meter.head_rows == 3 * questions * 5
     assert session.meter.tokenizer_calls == 3
 
 

@@ -29,7 +29,7 @@ def plan(folder: Path, *, test: int = 200, probe: int = 1000, bar: str = "99.5%"
     (folder / "suite.yaml").write_text(SUITE.format(bar=bar))
     (folder / "schema.json").write_text('{"type": "object"}')
     for name, count in (("train", 40), ("test", test), ("probe", probe)):
-        rows = [json.dumps({"prompt": f"{name} {i}", "completion": "x"}) for i in range(count)]
+        rows = [json.dumps({"prompt": f"{name} {i}", "completion": f"x{i % 2}"}) for i in range(count)]
         (folder / f"{name}.jsonl").write_text("\n".join(rows))
     result = CliRunner().invoke(main, ["plan", str(folder), "--json"])
     assert result.exit_code == 0, result.output

@@ -83,6 +83,21 @@ def test_each_token_is_computed_once(tiny: LoadedModel) -> None:
     assert meter.forwarded_tokens == 100 + 3 * (7 + 0 + 0 + 1 + 2)
 
 
+def test_blocks_that_share_a_beginning_are_still_computed_once_each(tiny: LoadedModel) -> None:
+    rng = random.Random(6)
+    header = tokens(rng, 70)
+    blocks = [[first, *tokens(rng, 120)] for first in (20, 30)]
+    requests: Requests = [
+        (header + block + [40 + place, *tokens(rng, 5)], [7]) for block in blocks for place in range(6)
+    ]
+    meter = Meter()
+    found = score_continuations(tiny.model, requests, meter=meter)
+    # Reading the common header twice costs less than reading a block for each of its questions.
+    assert meter.forwarded_tokens == 2 * (70 + 121 + 6 * 6)
+    for item, (logprob, _) in zip(found, one_by_one(tiny, requests), strict=True):
+        assert item.logprob == pytest.approx(logprob, abs=1e-4)
+
+
 def test_equal_requests_are_computed_once_and_both_answered(tiny: LoadedModel) -> None:
     meter = Meter()
     first, second = score_continuations(tiny.model, [([5, 6, 7], [8]), ([5, 6, 7], [8])], meter=meter)

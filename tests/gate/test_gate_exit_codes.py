@@ -115,6 +115,7 @@ TABLE = [
     ("training that never improved is held", Fixture(history=history_of((2.0, 2.5, 3.0), best=0)), 3),
     ("weights that are not finite are held", Fixture(history=history_of((2.0, 1.0), best=1, weights_finite=False)), 3),
     ("an adapter trained elsewhere ships", Fixture(history=None), 0),
+    ("a history that went missing breaks the run", Fixture(history=None, trained_tokens=9), 1),
     (
         "a check that does not block does not hold",
         Fixture(suite_text=SUITE.replace("bar: 99.5%", "bar: 99.5%, blocking: false"), invalid_probes=500),

@@ -12,6 +12,7 @@ from evidence_in_memory import DROP, GAIN, LIVE, VALID, evidence_of, suite_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.errors import BrokenRunError
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import decide
 from harness.records import BASE_MODEL, DriftRow, LookCount, Score, Verdict
@@ -320,7 +321,7 @@ def test_evidence_is_refused_when_a_score_is_missing(
     arm = ("candidate" if of_candidate else "bare", "test", "exact_match")
     gone = data.draw(st.sampled_from(sorted(evidence.scores[arm])))
     left = {key: score for key, score in evidence.scores[arm].items() if key != gone}
-    with pytest.raises(KeyError, match=gone):
+    with pytest.raises(BrokenRunError, match=gone):
         decide(suite_of(GAIN, mode=mode, look_every=7), replace(evidence, scores={**evidence.scores, arm: left}))
 
 

@@ -9,15 +9,29 @@ import pytest
 
 from harness.errors import InvalidInputError
 from harness.records import Example, Message, Prediction, Score, Unscored
-from harness.scoring.apply import SCORER_VERSION, SCORERS, score_answer
+from harness.scoring.apply import SCORER_VERSION, SCORERS, is_corpus, score_answer
 from harness.scoring.json_schema import SchemaValidator
 
 VALIDATOR = SchemaValidator({"type": "object", "required": ["a"]})
+# An example's target and tags by scorer, and the best answer where that is not the target.
+TARGETS = {
+    "number": "So it is 42.",
+    "label_f1": '["billing", "tech"]',
+    "label_match": "billing, tech",
+    "refusal": "I can't help with that.",
+    "abstention": "null",
+    "brier": "refund",
+}
+BEST = {"brier": "refund\nConfidence: 100%"}
 MALFORMED = ["", "no JSON here", '{"a": ', '{"a": NaN}', "```json\n", "[" * 500, "\x00\x1b[31m", "\ud800"]
 
 
-def _example(target: str | None = '{"a": 1}') -> Example:
-    return Example(id="e1", messages=(Message(role="user", content="?"),), target=target)
+def _example(target: str | None = '{"a": 1}', tags: tuple[str, ...] = ("refuse",)) -> Example:
+    return Example(id="e1", messages=(Message(role="user", content="?"),), target=target, tags=tags)
+
+
+def _example_for(name: str) -> Example:
+    return _example(TARGETS.get(name, '{"a": 1}'))
 
 
 def _prediction(text: str, *, error: str | None = None, example_id: str = "e1") -> Prediction:
@@ -35,8 +49,9 @@ def _prediction(text: str, *, error: str | None = None, example_id: str = "e1") 
 
 
 @pytest.mark.parametrize("name", SCORERS)
-def test_score_is_one_when_the_answer_is_the_target(name: str) -> None:
-    result = score_answer(name, _prediction('{"a": 1}'), _example(), VALIDATOR)
+def test_score_is_one_when_the_answer_is_the_best_there_is(name: str) -> None:
+    example = _example_for(name)
+    result = score_answer(name, _prediction(BEST.get(name, example.target or "")), example, VALIDATOR)
     assert isinstance(result, Score)
     assert result.value == pytest.approx(1.0, abs=1e-12)
     assert result.value <= 1
@@ -45,7 +60,7 @@ def test_score_is_one_when_the_answer_is_the_target(name: str) -> None:
 @pytest.mark.parametrize("name", SCORERS)
 @pytest.mark.parametrize("text", MALFORMED)
 def test_score_is_a_number_and_low_when_the_answer_is_malformed(name: str, text: str) -> None:
-    result = score_answer(name, _prediction(text), _example(), VALIDATOR)
+    result = score_answer(name, _prediction(text), _example_for(name), VALIDATOR)
     assert isinstance(result, Score)
     assert result.value == 0 or (SCORERS[name].weak and result.value < 1)
 
@@ -59,8 +74,10 @@ def test_answer_is_unscored_when_the_system_failed(name: str) -> None:
 @pytest.mark.parametrize("name", SCORERS)
 def test_answer_is_unscored_when_a_needed_target_is_missing(name: str) -> None:
     result = score_answer(name, _prediction('{"a": 1}'), _example(target=None), VALIDATOR)
-    needed = name not in ("json_valid", "schema_valid")
-    assert result == (Unscored("the example has no target") if needed else Score(1.0))
+    if name in ("json_valid", "schema_valid", "refusal"):
+        assert isinstance(result, Score)
+    else:
+        assert result == Unscored("the example has no target")
 
 
 def test_field_f1_is_unscored_when_the_target_is_not_json() -> None:
@@ -87,13 +104,15 @@ def test_only_overlap_is_weak_and_only_two_are_corpus_scores_when_listed() -> No
     assert {name for name, scorer in SCORERS.items() if scorer.weak} == {"rouge_l", "bleu", "chrf"}
     assert {name for name, scorer in SCORERS.items() if scorer.corpus} == {"bleu", "chrf"}
     assert {name for name, scorer in SCORERS.items() if scorer.needs_schema} == {"schema_valid"}
+    assert {name for name, scorer in SCORERS.items() if scorer.needs_tags} == {"refusal"}
+    assert [is_corpus(name) for name in ("bleu", "exact_match", "declared by a suite")] == [True, False, False]
     assert all(scorer.version == SCORER_VERSION for scorer in SCORERS.values())
 
 
 def test_metric_libraries_stay_unloaded_when_only_the_registry_is_imported() -> None:
     code = (
-        "import sys, harness.scoring.apply; "
-        "sys.exit(', '.join({'nltk', 'rouge_score', 'sacrebleu', 'torch'} & sys.modules.keys()) or 0)"
+        "import sys, harness.scoring.declared; "
+        "sys.exit(', '.join({'lark', 'lxml', 'nltk', 'rouge_score', 'sacrebleu', 'torch'} & sys.modules.keys()) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,15 +1,15 @@
-"""Exact match: which answers are the target and which are not."""
+"""Exact match: which answers are the target and which are not; and texts that an answer contains."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.scoring.text import exact_match
+from harness.scoring.text import contains, exact_match
 
 TEXT = [
     ("refund", "refund", 1),
@@ -95,3 +95,23 @@ def _same(left: Any, right: Any) -> bool:
 def test_exact_match_is_json_equality_when_both_are_json(left: Any, right: Any) -> None:
     assert exact_match(json.dumps(left), json.dumps(right)).value == float(_same(left, right))
     assert exact_match(f"Answer: {json.dumps(left, indent=1)}", json.dumps(left)).value == 1
+
+
+CONTAINS: list[tuple[str, tuple[str, ...], Literal["all", "any"], bool, int]] = [
+    ("ticket T-1 is open", ("T-1",), "all", False, 1),
+    ("ticket T-1 is open", ("T-1", "closed"), "all", False, 0),
+    ("ticket T-1 is open", ("T-1", "closed"), "any", False, 1),
+    ("ticket T-1 is open", ("T-2", "closed"), "any", False, 0),
+    ("Ticket", ("ticket",), "all", False, 0),
+    ("Ticket", ("ticket",), "all", True, 1),
+    ("STRASSE", ("straße",), "all", True, 1),
+    ("kind\n  regards", ("kind regards",), "all", False, 1),
+    ("", ("a",), "any", True, 0),
+]
+
+
+@pytest.mark.parametrize(("text", "texts", "require", "ignore_case", "value"), CONTAINS)
+def test_contains_follows_the_table_when_texts_are_wanted(
+    text: str, texts: tuple[str, ...], require: Literal["all", "any"], ignore_case: bool, value: int
+) -> None:
+    assert contains(text, texts=texts, require=require, ignore_case=ignore_case).value == value
