@@ -79,7 +79,7 @@ def _judge_training(history: TrainingHistory) -> tuple[Status, str]:
         return "fail", "a loss of the training is not finite"
     if best is None or first is None:
         return "fail", "no finite validation loss was measured"
-    if history.best_step == 0 or not best < first:
+    if history.best_step == 0 or best >= first:
         return (
             "fail",
             f"training never improved on the untrained model ({first:.4f} nats per token): {history.stop_reason}",
