@@ -27,7 +27,7 @@ ANSWER = 24  # trained tokens a row
 
 def main() -> None:
     """One epoch of rows of 32 to 512 tokens, completion only, r=16 on all linear layers, in float32."""
-    asked = arguments(__doc__ or "", rows=64, batch=8, repeats=1)
+    asked = arguments(__doc__ or "", rows=64, batch=8, repeats=1, trl=1)
     base = real_model()
     chance = random.Random(0)
     rows = []
@@ -55,7 +55,7 @@ def main() -> None:
             data_collator=DataCollatorForSeq2Seq(base.tokenizer),
         )
 
-    makers = {"harness": harness, "TRL": trl, "Trainer": trainer}
+    makers = {"harness": harness, **({"TRL": trl} if asked.trl else {}), "Trainer": trainer}
     sides = {name: (lambda make=make: _train(base, make)) for name, make in makers.items()}
     report("training", alternate(sides, repeats=asked.repeats), ours="harness", tokens=tokens, rows=asked.rows)
 
