@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import __version__
+from harness.environment import source_digest
 from harness.errors import BrokenRunError, EvidenceRefusedError
 from harness.prepare import Inputs
 from harness.store.runs import MANIFEST, read_run
@@ -18,7 +18,7 @@ INPUTS = "inputs"  # the name of this digest in a manifest
 def inputs_digest(inputs: Inputs, *, base_digest: str, numerics: Mapping[str, str]) -> str:
     """SHA-256 over everything that a run's evidence depends on; equal digests give equal evidence."""
     whole = {
-        "tool": __version__,
+        "tool": source_digest(),
         "suite": inputs.loaded.digest,
         "data": dict(inputs.datasets.digests),
         "general": {name: digest_bytes(repr(rows).encode("utf-8")) for name, rows in inputs.general.items()},

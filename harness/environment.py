@@ -43,14 +43,35 @@ def value(name: str) -> str | None:
 NUMERIC_LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "tokenizers", "lm-eval", "numpy", "scipy")
 NUMERIC_VARIABLES = ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES")
 CPU_FEATURES = Path("/proc/cpuinfo")
+GPU_DRIVER = Path("/proc/driver/nvidia")
+
+
+def source_digest(package: str = ".") -> str:
+    """SHA-256 over the harness's own code, or over one of its packages."""
+    folder = Path(__file__).parent / package
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def numerics() -> dict[str, str]:
-    """What the numbers of this machine depend on beside the inputs: libraries, processor, and how it is set up."""
+    """What the numbers of this machine depend on beside the inputs: engine, libraries, processors, and their setup."""
     found = {name: metadata.version(name) for name in NUMERIC_LIBRARIES}
     found |= {name: os.environ.get(name, "") for name in NUMERIC_VARIABLES}  # noqa: TID251
     lines = CPU_FEATURES.read_text(encoding="utf-8").splitlines() if CPU_FEATURES.is_file() else [platform.processor()]
     # The same processor's lines repeat for each core, and its clock speed changes from moment to moment.
     lasting = {line for line in lines if not line.startswith(("cpu MHz", "processor", "core id", "apicid", "initial"))}
     features = hashlib.sha256("\n".join(sorted(lasting)).encode("utf-8")).hexdigest()
-    return {**found, "python": platform.python_version(), "cpu": features, "cores": str(os.cpu_count())}
+    gpus = [*sorted(GPU_DRIVER.rglob("information")), GPU_DRIVER / "version"]
+    graphics = "".join(path.read_text(encoding="utf-8") for path in gpus if path.is_file())
+    return {
+        **found,
+        "engine": source_digest("engine"),
+        "dtype": "float32",
+        "python": platform.python_version(),
+        "cpu": features,
+        "gpu": hashlib.sha256(graphics.encode("utf-8")).hexdigest(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+    }

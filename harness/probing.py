@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.clock import Clock, monotonic_seconds
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.prepare import Inputs
+from harness.progress import Progress, SilentProgress
 from harness.records import BASE_MODEL
 from harness.store.answers import ANSWERS, AnswerStore
 from harness.suite.schema import EndpointSystem, ValidOutput
@@ -55,7 +56,7 @@ class ProbedRun:
         return sum(stage.seconds for stage in self.stages)
 
 
-def probe_run(inputs: Inputs, *, clock: Clock, progress: Any) -> ProbedRun:
+def probe_run(inputs: Inputs, *, clock: Clock, progress: Progress) -> ProbedRun:
     """Load the model, try a little of everything, and add up what the whole would take.
 
     Raises:
@@ -92,7 +93,6 @@ def probe_run(inputs: Inputs, *, clock: Clock, progress: Any) -> ProbedRun:
 def _try_training(inputs: Inputs, base: Any) -> tuple[float, int, int]:
     """Trained tokens a second, tokens of an epoch, and tokens of one measurement of the validation loss."""
     from harness.engine.meter import Meter
-    from harness.progress import SilentProgress
     from harness.train.sft import TrainingRows, count_tokens, train_lora
 
     suite = inputs.loaded.suite
@@ -154,7 +154,7 @@ def _recalling(inputs: Inputs, session: ModelSession, base_digest: str, clock: C
         folders[inputs.loaded.suite.candidate] = inputs.adapter
     weights |= {name: weights_digest(base_digest, digest_tree(digest_files(path))) for name, path in folders.items()}
     with AnswerStore(path, clock=clock) as store:
-        session.recall = Recall(store, {**numerics(), "dtype": "float32"}, weights)
+        session.recall = Recall(store, numerics(), weights)
         yield
         session.recall = None
 

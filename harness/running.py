@@ -70,7 +70,7 @@ class Run:
         base = self._digests["base"]
         weights: dict[str | None, str] = {None: weights_digest(base, None)}
         weights |= {name: weights_digest(base, digest) for name, digest in self._adapters.items()}
-        return Recall(store, {**numerics(), "dtype": "float32"}, weights)
+        return Recall(store, numerics(), weights)
 
     def _adapter_folders(self) -> dict[str, Path]:
         folders = {self._suite.candidate: self._folder / ADAPTER, **self._inputs.baseline_adapters}

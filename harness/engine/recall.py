@@ -18,7 +18,6 @@ from harness.engine.loglikelihood import Scored, ScoringUnit
 from harness.errors import BrokenRunError
 from harness.records import StoredAnswer, StoredScore
 
-ENGINE = 1  # raise when the engine's numbers may change, so that older ones are not used
 RECHECKED_SHARE = 0.01  # of the tokens that were not computed because their results were stored
 LOGPROB_TOLERANCE = 1e-3  # nats; another batch shape moves a score by less
 
@@ -84,7 +83,7 @@ class Recall:
         return self._key(adapter, {"prefix": unit.prefix, "rows": unit.tokens})
 
     def _key(self, adapter: str | None, work: Mapping[str, Any]) -> str:
-        whole = {"engine": ENGINE, "context": dict(self.context), "weights": self.weights[adapter], "work": work}
+        whole = {"context": dict(self.context), "weights": self.weights[adapter], "work": work}
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode("utf-8")).hexdigest()
 
     def keep_answers(self, key: str, adapter: str | None, answers: Sequence[Generation]) -> None:
@@ -143,7 +142,8 @@ def answer_sample(
     """How one answer of a wave is drawn and computed again; near ties may fall either way in another batch."""
 
     def draw(chance: random.Random) -> _Sample:
-        place = chance.randrange(len(stored))
+        clear = [place for place, row in enumerate(stored) if not row.near_tie]
+        place = chance.choice(clear or range(len(stored)))
 
         def disagreement() -> str:
             row, found = stored[place], again(place)

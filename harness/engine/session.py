@@ -118,7 +118,7 @@ class ModelSession:
         forwarded = rows = stored = 0
         for wave in plan_waves(prompts, settings.batch_size):
             asked, drawn = [prompts[index] for index in wave], [draws[index] for index in wave]
-            recall = self.recall if self.recall is not None and adapter in self.recall.weights else None
+            recall = self._recall_of(adapter)
             if recall is not None and recall.store.answers(recall.wave_key(adapter, asked, drawn, settings)):
                 stored += len(wave)
             else:
@@ -132,12 +132,16 @@ class ModelSession:
         """What `score` would do: tokens to forward, and requests whose scores are stored."""
         forwarded = stored = 0
         for unit in plan_units(requests):
-            recall = self.recall if self.recall is not None and adapter in self.recall.weights else None
+            recall = self._recall_of(adapter)
             if recall is not None and recall.store.scores(recall.unit_key(adapter, unit)):
                 stored += sum(map(len, unit.requests))
             else:
                 forwarded += unit.forwarded_tokens
         return forwarded, stored
+
+    def _recall_of(self, adapter: str | None) -> Recall | None:
+        """What is stored of an adapter; None when it is not made yet, or nothing is kept."""
+        return self.recall if self.recall is not None and adapter in self.recall.weights else None
 
     def _wave(
         self,

@@ -50,6 +50,7 @@ def decide(
         for check in suite.checks
         for result in run_check(check, evidence, statistics)
     ]
+    results += _nothing_compared(suite, results)
     results.append(adapter_is_live(evidence))
     results = _accept(results, accepted or {})
     decision = decide_from_checks(results)
@@ -70,6 +71,18 @@ def decide_from_checks(results: Sequence[CheckResult]) -> Decision:
     if not declared or any(result.status == "undecided" and not result.accepted for result in blocking):
         return "undecided"
     return "ship"
+
+
+def _nothing_compared(suite: Suite, results: Sequence[CheckResult]) -> list[CheckResult]:
+    """An undecided result when gains were asked for and no baseline took part in any of them.
+
+    One check whose only baseline is absent does not block: an adapter that was never promoted cannot take part.
+    """
+    asked = any(isinstance(check, BetterThan) and check.blocking for check in suite.checks)
+    if not asked or any(result.kind == "better_than" and result.blocking for result in results):
+        return []
+    reason = "no baseline took part, so nothing was compared"
+    return [CheckResult(name="better_than", kind="better_than", status="undecided", blocking=True, reason=reason)]
 
 
 def _uses_test_set(check: CheckSpec) -> bool:

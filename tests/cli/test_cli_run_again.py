@@ -13,10 +13,12 @@ from click.testing import CliRunner
 from tiny_model import write_tiny_suite
 
 from harness.cli.main import main
+from harness.environment import numerics, source_digest
 
 WITHOUT_TORCH = """
 import sys
 from harness.cli.main import main
+from harness.environment import numerics, source_digest
 try:
     main(sys.argv[1:])
 except SystemExit as ended:
@@ -119,3 +121,14 @@ def test_a_store_that_is_damaged_stops_the_run_and_says_what_to_do(suite: Path, 
     result = CliRunner().invoke(main, ["run", str(suite), "--set=train.learning_rate=5e-3"])
     assert result.exit_code == 1
     assert str(store) in result.output and "delete the file" in result.output
+
+
+def test_other_code_of_the_harness_makes_a_new_run(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = run(suite)
+    monkeypatch.setattr("harness.earlier.source_digest", lambda: "other code")
+    second, _ = run(suite)
+    assert second["run"] != first["run"]
+
+
+def test_the_engines_code_is_part_of_what_its_numbers_depend_on() -> None:
+    assert numerics()["engine"] == source_digest("engine") != source_digest()

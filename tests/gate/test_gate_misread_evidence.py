@@ -32,6 +32,12 @@ def test_nothing_ships_when_no_baseline_took_part() -> None:
     assert decision(suite_of(GAIN, VALID), replace(CLEAR, absent={"bare": "gone"})) == "undecided"
 
 
+def test_a_check_of_an_adapter_that_was_never_promoted_does_not_block_a_first_run() -> None:
+    suite = suite_of(GAIN, {**GAIN, "baselines": ["second"]}, baselines=2)
+    evidence = replace(evidence_of(RIGHT, WRONG), absent={"second": "no adapter was promoted yet"})
+    assert decision(suite, evidence) == "ship"
+
+
 @pytest.mark.parametrize("checks", [(), ({**GAIN, "blocking": False},)], ids=["no checks", "none blocks"])
 def test_nothing_ships_when_nothing_that_blocks_was_checked(checks: tuple[dict[str, object], ...]) -> None:
     assert decision(suite_of(*checks), CLEAR) == "undecided"
