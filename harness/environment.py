@@ -40,7 +40,7 @@ def value(name: str) -> str | None:
     return os.environ.get(name) or None  # noqa: TID251
 
 
-NUMERIC_LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "tokenizers", "lm-eval", "numpy", "scipy")
+NUMERIC_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "lm-eval", "numpy", "scipy")
 NUMERIC_VARIABLES = ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES")
 CPU_FEATURES = Path("/proc/cpuinfo")
 GPU_DRIVER = Path("/proc/driver/nvidia")

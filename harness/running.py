@@ -302,7 +302,7 @@ def _answers(
 
 
 def _versions() -> dict[str, str]:
-    names = ("torch", "transformers", "peft", "trl", "lm-eval", "tokenizers", "numpy")
+    names = ("torch", "transformers", "peft", "lm-eval", "tokenizers", "numpy")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
 

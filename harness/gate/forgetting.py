@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
-from harness.records import BASE_MODEL, CheckResult, Status
+from harness.records import BASE_MODEL, CheckResult, Estimate, Status
 from harness.stats.drift import mean_against
 from harness.suite.schema import KLDivergence, LogprobDrop, Statistics
 
@@ -29,20 +30,8 @@ def logprob_drop(check: LogprobDrop, evidence: Evidence, statistics: Statistics)
         f"the right choice of {check.benchmark} changed by {change.value:+.3f} nats on average "
         f"[{change.low:+.3f}, {change.high:+.3f}] over {change.n} questions; a loss of {check.margin:g} is too much"
     )
-    return check_result(
-        check,
-        name,
-        status,
-        reason,
-        baseline=BASE_MODEL,
-        observed=change.value,
-        low=change.low,
-        high=change.high,
-        limit=-check.margin,
-        unit="nats",
-        n=change.n,
-        method=change.method,
-    )
+    shown = _shown(change, limit=-check.margin, direction="above", method=change.method)
+    return check_result(check, name, status, reason, **shown)
 
 
 def kl_divergence(check: KLDivergence, evidence: Evidence, statistics: Statistics) -> CheckResult:
@@ -58,21 +47,24 @@ def kl_divergence(check: KLDivergence, evidence: Evidence, statistics: Statistic
         f"on {drift.n} general prompts the candidate is {drift.value:.3f} nats per token from the base model "
         f"[{drift.low:.3f}, {drift.high:.3f}]; the limit is {check.limit:g}"
     )
-    return check_result(
-        check,
-        name,
-        status,
-        reason,
-        baseline=BASE_MODEL,
-        observed=drift.value,
-        low=drift.low,
-        high=drift.high,
-        limit=check.limit,
-        direction="below",
-        unit="nats",
-        n=drift.n,
-        method=f"Kullback-Leibler divergence, base from candidate, mean over answer tokens; {drift.method}",
-    )
+    method = f"Kullback-Leibler divergence, base from candidate, mean over answer tokens; {drift.method}"
+    shown = _shown(drift, limit=check.limit, direction="below", method=method)
+    return check_result(check, name, status, reason, **shown)
+
+
+def _shown(estimate: Estimate, *, limit: float, direction: str, method: str) -> dict[str, Any]:
+    """The numbers in nats beside a sentence: the estimate against its limit."""
+    return {
+        "baseline": BASE_MODEL,
+        "observed": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "limit": limit,
+        "direction": direction,
+        "unit": "nats",
+        "n": estimate.n,
+        "method": method,
+    }
 
 
 def _status(p_pass: float, p_fail: float, alpha: float) -> Status:
