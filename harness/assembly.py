@@ -7,15 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from harness.errors import BrokenRunError
 from harness.gate.benchmark_drop import benchmark_drop
 from harness.gate.better_than import better_than
-from harness.gate.evidence import Evidence, index_answers, index_benchmarks, index_drift, index_scores
-from harness.gate.requirements import refuse_incomplete_plan, refuse_unknown_scorers
+from harness.gate.evidence import (
+    Evidence,
+    index_answers,
+    index_benchmarks,
+    index_drift,
+    index_preferences,
+    index_scores,
+)
+from harness.gate.requirements import preferences_wanted, refuse_incomplete_plan, refuse_unknown_scorers
 from harness.records import BenchmarkResult, Example, Prediction, Score, ScoredAnswer, ScoreResult, Unscored
 from harness.scoring.apply import score_answer
 from harness.scoring.declared import scorers_of
 from harness.scoring.json_schema import SchemaValidator
 from harness.stats.seeds import item_means
 from harness.store.runs import StoredRun
-from harness.suite.schema import BenchmarkDrop, BetterThan, KLDivergence, RecipeBetterThan, Suite
+from harness.suite.checks import BenchmarkDrop, BetterThan, KLDivergence, RecipeBetterThan
+from harness.suite.schema import Suite
 
 
 def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer, ...], Evidence]:
@@ -41,10 +49,14 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
         scores=index_scores(scores),
         benchmarks=index_benchmarks(run.benchmarks, suite.benchmarks, suite.candidate),
         drift=index_drift(run.drift, (c.prompts for c in suite.checks if isinstance(c, KLDivergence))),
+        preferences=index_preferences(
+            run.preferences, preferences_wanted(suite, run.manifest.absent_systems), run.examples["test"]
+        ),
         pool=run.manifest.pool,
         training=run.training,
         liveness=run.liveness,
         seed=run.manifest.seed,
+        locked=run.manifest.locked,
     )
     return scores, evidence
 
@@ -117,6 +129,7 @@ def gains_settled(
         scores=index_scores(score_answers(suite, test, answers, validator)),
         benchmarks={},
         drift={},
+        preferences={},
         pool={"test": pool},
         training=None,
         liveness=None,
@@ -146,6 +159,7 @@ def drop_settled(suite: Suite, results: Sequence[BenchmarkResult]) -> bool:
         scores={},
         benchmarks=index_benchmarks(results, [name], suite.candidate),
         drift={},
+        preferences={},
         pool={},
         training=None,
         liveness=None,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.data.score_files import ScoreFile, read_score_file
 from harness.errors import InvalidInputError
+from harness.findings import Comparison, Status
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.gate.sequential import bet_on_gain, judge_early
-from harness.records import Comparison, Score, ScoreResult, Status, Unscored
-from harness.scoring.apply import is_corpus
+from harness.gate.verdict import STATUS_DECISIONS
+from harness.judged import SCORES, read_scores, suite_of, verdict_of
+from harness.records import Prediction, Score, ScoreResult, Unscored
+from harness.report.view_compare import ComparedRun, RunComparison
+from harness.scoring.apply import corpus_of
+from harness.scoring.declared import scorers_of
 from harness.stats.sequential import SequentialResult, permutation
-from harness.store.runs import MANIFEST, read_run
+from harness.store.runs import MANIFEST, StoredRun, read_run
+from harness.suite.checks import BetterThan
 from harness.suite.schema import Statistics
 
 
@@ -42,6 +48,7 @@ class FileComparison:
     status: Status
     reason: str
     needs: str
+    runs: tuple[StoredRun, StoredRun] | None  # of the two, when both are runs
 
     @property
     def n(self) -> int:
@@ -68,15 +75,25 @@ def compare_files(baseline: Path, candidate: Path, settings: CompareSettings) ->
 
     Raises:
         InvalidInputError: a file that cannot be read; two files that do not score the same examples or do not
-            give them the same clusters; or clusters or a corpus metric in a mode that may stop early.
+            give them the same clusters; two runs that asked or scored otherwise; a corpus metric; or clusters in a
+            mode that may stop early.
+        EvidenceRefusedError: a run whose evidence changed.
     """
-    first = _read(baseline, settings.scorer, settings.systems[0], settings.cluster_by)
-    second = _read(candidate, settings.scorer or first.scorer, settings.systems[1], settings.cluster_by)
+    stored = tuple(read_run(path) if (path / MANIFEST).is_file() else None for path in (baseline, candidate))
+    runs = (stored[0], stored[1]) if stored[0] and stored[1] else None
+    scorer = settings.scorer or (_asked_scorer(runs) if runs else None)
+    first = _read(baseline, stored[0], scorer, settings.systems[0], settings.cluster_by)
+    second = _read(candidate, stored[1], scorer or first.scorer, settings.systems[1], settings.cluster_by)
+    _refuse_corpus_metric(second)
+    if runs:
+        _refuse_other_questions(runs)
+        if unlike := _unlike(runs, second.scorer):
+            raise InvalidInputError(f"{baseline} and {candidate}: {unlike}")
     clusters = _same_examples(first, second)
     groups = len({key if name is None else (name,) for key, name in clusters.items()})
     early, used = None, tuple(second.scores)
     if settings.statistics.mode != "fixed":
-        _refuse_early(second, groups, settings.statistics.mode)
+        _refuse_clusters(second, groups, settings.statistics.mode)
         early, used = _bet(first, second, settings)
     comparison = replace(
         compare_scores(
@@ -102,14 +119,22 @@ def compare_files(baseline: Path, candidate: Path, settings: CompareSettings) ->
         status=status,
         reason=reason,
         needs=needs,
+        runs=runs,
     )
 
 
-def _read(path: Path, scorer: str | None, system: str | None, cluster_by: str | None) -> ScoreFile:
+def _asked_scorer(runs: tuple[StoredRun, StoredRun]) -> str | None:
+    """The scorer of the gains that both suites ask for; None where they ask for gains by several."""
+    asked = {check.scorer for run in runs for check in suite_of(run).checks if isinstance(check, BetterThan)}
+    return asked.pop() if len(asked) == 1 else None
+
+
+def _read(
+    path: Path, run: StoredRun | None, scorer: str | None, system: str | None, cluster_by: str | None
+) -> ScoreFile:
     # A run folder stands for the scores of its candidate, once its evidence is found to be what the run bound.
-    if (path / MANIFEST).is_file():
-        candidate = next(fact.name for fact in read_run(path).manifest.systems if fact.role == "candidate")
-        path, system = path / "scores.jsonl", system or candidate
+    if run is not None:
+        path, system = path / SCORES, system or suite_of(run).candidate
     try:
         return read_score_file(path, scorer=scorer, system=system, cluster_by=cluster_by)
     except InvalidInputError as error:
@@ -135,18 +160,45 @@ def _same_examples(first: ScoreFile, second: ScoreFile) -> dict[str, str | None]
     return {key: other or one for key, (one, other) in pairs.items()}
 
 
-def _refuse_early(scores: ScoreFile, groups: int, mode: str) -> None:
+def _refuse_other_questions(runs: tuple[StoredRun, StoredRun]) -> None:
+    """An id stands for one question with one reference, in both runs."""
+    first, second = ({e.id: (e.messages, e.target) for e in run.examples["test"]} for run in runs)
+    unlike = [key for key in first if key in second and first[key] != second[key]]
+    if unlike:
+        raise InvalidInputError(
+            f"{runs[0].folder} and {runs[1].folder} do not ask the same: {len(unlike)} of {len(first)} examples have "
+            f"another question or reference, the first is {unlike[0]!r}"
+        )
+
+
+def _unlike(runs: tuple[StoredRun, StoredRun], scorer: str) -> str:
+    """Why the scores of this name are not by the same scorer; empty when they are."""
+    suites = [suite_of(run) for run in runs]
+    declared = [next((spec for spec in suite.declared_scorers if spec.name == scorer), None) for suite in suites]
+    if declared[0] != declared[1]:
+        return f"{scorer} is declared otherwise in the two suites"
+    if scorers_of(suites[0])[scorer].needs_schema and runs[0].schema != runs[1].schema:
+        return f"{scorer} judges by the JSON Schema, which is another in the two runs"
+    return ""
+
+
+def _refuse_corpus_metric(scores: ScoreFile) -> None:
+    """The file has the scores of single answers, whose mean is another number than the corpus score of that name."""
+    # Only a run's scores have a system and are of this harness's scorers; another file may name its own "bleu".
+    of_run = scores.format == "own" and scores.system is not None
+    if of_run and corpus_of(scores.scorer) is not None:
+        raise InvalidInputError(
+            f"{scores.path}: {scores.scorer} is a corpus metric, and a run's scores of single answers do not add up to "
+            "one; compare by another scorer, or declare a `better_than` check in the suite"
+        )
+
+
+def _refuse_clusters(scores: ScoreFile, groups: int, mode: str) -> None:
     """What a mode that may stop early cannot do: it bets on one independent example after the other."""
     if groups < len(scores.scores):
         raise InvalidInputError(
             f"mode {mode} bets on independent examples, and these {len(scores.scores):,} come in {groups:,} "
             "clusters; use mode fixed"
-        )
-    # Only a run's scores have a system and are of this harness's scorers; another file may name its own "bleu".
-    of_run = scores.format == "own" and scores.system is not None
-    if of_run and is_corpus(scores.scorer):
-        raise InvalidInputError(
-            f"mode {mode} bets on the examples one by one, and {scores.scorer} is a corpus metric; use mode fixed"
         )
 
 
@@ -174,3 +226,86 @@ def _results(scores: ScoreFile, ids: Iterable[str]) -> dict[str, ScoreResult]:
 
 def _result(value: float | None) -> ScoreResult:
     return Unscored("no score in the file") if value is None else Score(value)
+
+
+def describe_runs(found: FileComparison) -> RunComparison:
+    """Everything that a page on two compared runs shows: both of them, and their paired difference by each scorer.
+
+    Raises:
+        InvalidInputError: the two are not runs, one was not judged, or the comparison may have stopped early.
+        EvidenceRefusedError: a verdict that is not about its run's evidence.
+    """
+    if found.runs is None:
+        raise InvalidInputError("the page shows two runs; a score file has neither answers nor checks to show")
+    if found.early is not None:
+        raise InvalidInputError(f"the page shows whole test sets; mode {found.settings.statistics.mode} may stop early")
+    baseline, candidate = (
+        _compared_run(run, scores) for run, scores in zip(found.runs, (found.baseline, found.candidate), strict=True)
+    )
+    comparisons, left_out = [found.comparison], []
+    for scorer in dict.fromkeys([*found.candidate.scorers, *found.baseline.scorers]):
+        if scorer == found.candidate.scorer:
+            continue
+        if why := _not_compared(found, scorer):
+            left_out.append(why)
+        else:
+            comparisons.append(_compare_by(found, scorer, baseline.scores[scorer], candidate.scores[scorer]))
+    return RunComparison(
+        baseline=baseline,
+        candidate=candidate,
+        examples=found.runs[1].examples["test"],
+        scorer=found.candidate.scorer,
+        decision=STATUS_DECISIONS[found.status],
+        reason=found.reason,
+        needs=found.needs,
+        comparisons=tuple(comparisons),
+        left_out=tuple(left_out),
+    )
+
+
+def _compared_run(run: StoredRun, file: ScoreFile) -> ComparedRun:
+    verdict, system = verdict_of(run), file.system or suite_of(run).candidate
+    scores: dict[str, dict[str, ScoreResult]] = {}
+    for item in read_scores(run.folder, system):
+        if (item.system, item.dataset) == (system, "test"):
+            scores.setdefault(item.scorer, {})[item.example_id] = item.result
+    return ComparedRun(
+        manifest=run.manifest,
+        suite_text=run.suite_text,
+        system=system,
+        decision=verdict.decision,
+        sentence=verdict.sentence,
+        judged=verdict.judged,
+        checks=verdict.checks,
+        answers={p.example_id: p for p in run.predictions if _is_first(p, system)},
+        scores=scores,
+    )
+
+
+def _is_first(answer: Prediction, system: str) -> bool:
+    return (answer.system, answer.dataset, answer.sample) == (system, "test", 0)
+
+
+def _not_compared(found: FileComparison, scorer: str) -> str:
+    """Why the runs have no paired difference by a scorer; empty when they have one."""
+    assert found.runs is not None
+    if scorer not in found.baseline.scorers or scorer not in found.candidate.scorers:
+        return f"{scorer} has scores in one of the runs only"
+    if corpus_of(scorer) is not None:
+        return f"{scorer} is a corpus metric, to which the scores of single answers do not add up"
+    return _unlike(found.runs, scorer)
+
+
+def _compare_by(
+    found: FileComparison, scorer: str, theirs: Mapping[str, ScoreResult], ours: Mapping[str, ScoreResult]
+) -> Comparison:
+    settings = found.settings
+    comparison = compare_scores(
+        ours,
+        theirs,
+        statistics=settings.statistics,
+        seed=settings.seed,
+        min_gain=settings.min_gain,
+        clusters=_same_examples(found.baseline, found.candidate),
+    )
+    return replace(comparison, candidate=found.comparison.candidate, baseline=found.comparison.baseline, scorer=scorer)

@@ -15,7 +15,7 @@ from harness.trust.digests import digest_bytes, digest_files, digest_tree
 INPUTS = "inputs"  # the name of this digest in a manifest
 
 
-def inputs_digest(inputs: Inputs, *, base_digest: str, numerics: Mapping[str, str]) -> str:
+def inputs_digest(inputs: Inputs, *, models: Mapping[str, str], numerics: Mapping[str, str]) -> str:
     """SHA-256 over everything that a run's evidence depends on; equal digests give equal evidence."""
     whole = {
         "tool": source_digest(),
@@ -24,11 +24,14 @@ def inputs_digest(inputs: Inputs, *, base_digest: str, numerics: Mapping[str, st
         "general": {name: digest_bytes(repr(rows).encode("utf-8")) for name, rows in inputs.general.items()},
         "benchmarks": _benchmark_files(inputs),
         "prompts": dict(inputs.prompts),
+        "templates": dict(inputs.templates),
+        "grammars": dict(inputs.grammars),
         "schema": digest_bytes(inputs.schema) if inputs.schema is not None else None,
-        "base": base_digest,
+        "models": dict(models),
         "adapter": digest_tree(digest_files(inputs.adapter)) if inputs.adapter is not None else None,
         "baselines": {name: digest_tree(digest_files(folder)) for name, folder in inputs.baseline_adapters.items()},
         "absent": sorted(inputs.absent),
+        "lock": inputs.lock.digest if inputs.lock is not None else None,
         "numerics": dict(numerics),
     }
     return digest_bytes(canonical(whole).encode("utf-8"))

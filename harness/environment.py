@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import warnings
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -31,6 +33,8 @@ def quiet_libraries() -> None:
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)  # noqa: TID251
+    # It advises a package that would only make a quantised training faster.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # They warn of settings that other libraries make, which no user of ours can change.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
@@ -40,7 +44,43 @@ def value(name: str) -> str | None:
     return os.environ.get(name) or None  # noqa: TID251
 
 
-NUMERIC_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "lm-eval", "numpy", "scipy")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionsStep:
+    """A step of a GitHub workflow: the checkout, and the files that tell the workflow something when written to."""
+
+    workspace: Path | None
+    summary: Path | None
+    output: Path | None
+
+
+def actions_step() -> ActionsStep | None:
+    """The step of GitHub Actions that this process speaks for; None elsewhere, and in a process started by ours.
+
+    The first process writes its number into the environment, so that whatever inherits it knows to be silent.
+    """
+    if os.environ.get("GITHUB_ACTIONS") != "true":  # noqa: TID251
+        return None
+    if os.environ.setdefault("HARNESS_OUTERMOST", str(os.getpid())) != str(os.getpid()):  # noqa: TID251
+        return None
+    workspace, summary, output = (
+        Path(path) if (path := value(name)) else None
+        for name in ("GITHUB_WORKSPACE", "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")
+    )
+    return ActionsStep(workspace=workspace, summary=summary, output=output)
+
+
+NUMERIC_LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "accelerate",
+    "tokenizers",
+    "llguidance",
+    "lm-eval",
+    "numpy",
+    "scipy",
+)
 NUMERIC_VARIABLES = ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES")
 CPU_FEATURES = Path("/proc/cpuinfo")
 GPU_DRIVER = Path("/proc/driver/nvidia")

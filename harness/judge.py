@@ -2,51 +2,63 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
-from harness import __version__
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry
+from scipy.stats import norm
+
+from harness import __version__, strict_json
+from harness.arms import arm_use, break_even, effort_differences
 from harness.assembly import assemble_evidence, schema_validator
 from harness.clock import Clock
-from harness.errors import EvidenceRefusedError, ExitCode
+from harness.errors import BrokenRunError, EvidenceRefusedError, ExitCode
 from harness.files import write_json, write_json_lines, write_text
+from harness.findings import (
+    AnswerLengths,
+    CalibrationResult,
+    Comparison,
+    JudgedPairs,
+    LookCount,
+    PastRun,
+    RunRecord,
+    SchemaProblem,
+    ScorerSummary,
+    Verdict,
+)
 from harness.gate.comparing import compare_systems
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import EXIT_CODES, decide
-from harness.records import (
-    FORMAT_VERSION,
-    BenchmarkResult,
-    Comparison,
-    LookCount,
-    Prediction,
-    RunRecord,
-    Score,
-    ScorerSummary,
-)
+from harness.records import FORMAT_VERSION, REFERENCES, BenchmarkResult, Prediction, RunManifest, Score, TrainingHistory
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
 from harness.report.metrics import flat_metrics
 from harness.report.page import Page
 from harness.report.view import build_page
-from harness.scoring.apply import is_corpus
-from harness.scoring.json_schema import SchemaValidator
-from harness.scoring.overlap import corpus_statistics
+from harness.scoring.apply import confidence_in, corpus_of
+from harness.scoring.calibration import expected_calibration_error
+from harness.scoring.declared import scorers_of
+from harness.scoring.json_schema import FORMATS
 from harness.stats.summary import corpus_estimate, mean_estimate
-from harness.store.facts import to_plain
+from harness.store.facts import from_plain, read_json, read_record, to_plain
 from harness.store.frames import as_csv, comparison_frame
 from harness.store.ledger import LEDGER, Look, look_number, read_looks, record_look
-from harness.store.runs import ADAPTER, MANIFEST, StoredRun, drop_derived, read_run
+from harness.store.runs import ADAPTER, MANIFEST, TRAINED, StoredRun, drop_derived, read_run
+from harness.suite.checks import BetterThan
 from harness.suite.load import LoadedSuite, parse_suite
-from harness.suite.schema import BetterThan, Statistics, Suite
+from harness.suite.schema import Statistics, Suite
 from harness.trust.digests import digest_file, digest_tree
 from harness.trust.verdicts import expiry, seal
 
-MAX_SCHEMA_ERRORS = 12  # kinds shown per system
+POWER = 0.8  # with which an effect counts as one that could have been seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +92,8 @@ def judge_run(
         raise EvidenceRefusedError(f"{folder / 'suite.yaml'}: not the suite that the manifest binds")
     judged = clock()
     ledger = registry / run.manifest.suite / LEDGER if registry is not None else None
-    record = build_record(run, loaded, judged, looks=_count_look(run, loaded, ledger), accepted=accepted)
+    looks, earlier = _count_look(run, loaded, ledger), _earlier_runs(run, loaded.suite, ledger)
+    record = build_record(run, loaded, judged, looks=looks, accepted=accepted, earlier=earlier)
     page = build_page(record)
     if ledger is not None:
         # Before the verdict is out: a look that led to a verdict can never go uncounted.
@@ -92,7 +105,7 @@ def judge_run(
 
 def _look(run: StoredRun, loaded: LoadedSuite, record: RunRecord) -> Look:
     return Look(
-        test_digest=run.manifest.digests[loaded.suite.data.test],
+        test_digest=run.manifest.digests[str(loaded.suite.data.test)],
         candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
         run_id=run.manifest.run_id,
         judged=record.judged,
@@ -105,7 +118,7 @@ def _count_look(run: StoredRun, loaded: LoadedSuite, ledger: Path | None) -> Loo
         return None
     number = look_number(
         read_looks(ledger),
-        test_digest=run.manifest.digests[loaded.suite.data.test],
+        test_digest=run.manifest.digests[str(loaded.suite.data.test)],
         candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
     )
     return LookCount(number=number, budget=loaded.suite.statistics.holdout_budget, recorded=ledger.is_file())
@@ -118,10 +131,13 @@ def build_record(
     *,
     looks: LookCount | None = None,
     accepted: Mapping[str, str] | None = None,
+    earlier: tuple[PastRun, ...] = (),
 ) -> RunRecord:
-    """Score, compare and decide; pure but for the clock that was read."""
+    """Score, compare and decide; nothing but the run is read."""
     suite = loaded.suite
     scores, evidence = assemble_evidence(run, suite)
+    arms = arm_use(suite, [fact.name for fact in run.manifest.systems], run.predictions)
+    verdict = decide(suite, evidence, looks=looks, accepted=accepted)
     return RunRecord(
         manifest=run.manifest,
         suite_text=run.suite_text,
@@ -132,13 +148,23 @@ def build_record(
         summaries=tuple(_summaries(run, evidence, suite.statistics)),
         comparisons=tuple(_comparisons(suite, evidence)),
         benchmarks=run.benchmarks,
-        benchmark_summaries=tuple(_benchmark_summary(result, suite.statistics) for result in run.benchmarks),
+        benchmark_summaries=tuple(_benchmark_summaries(run.benchmarks, suite.statistics)),
         training=run.training,
         liveness=run.liveness,
-        verdict=decide(suite, evidence, looks=looks, accepted=accepted),
+        verdict=verdict,
         looks=looks,
         judged=judged.isoformat(timespec="seconds"),
-        schema_errors=_schema_errors(run.predictions, schema_validator(run)),
+        schema_problems=tuple(_schema_problems(run)),
+        arms=arms,
+        break_even=break_even(suite, arms, run.training),
+        currency=suite.prices.currency if suite.prices else None,
+        differences=effort_differences(suite, arms),
+        calibrations=tuple(_calibrations(suite, run.predictions, evidence)),
+        detectable=_detectable(verdict, suite.statistics),
+        trainings=_trainings(run),
+        lengths=tuple(_lengths(evidence)),
+        judged_pairs=tuple(_judged_pairs(evidence)),
+        earlier=earlier,
     )
 
 
@@ -150,11 +176,11 @@ def _summaries(run: StoredRun, evidence: Evidence, statistics: Statistics) -> It
             values = [result.value for key in ids if isinstance(result := results[key], Score)]
             if not values:
                 continue  # nothing was scored: the report says so by the missing number
-            if is_corpus(scorer):
+            if (corpus := corpus_of(scorer)) is not None:
                 scored = [key for key in ids if isinstance(results[key], Score)]
                 targets = {example.id: example.target or "" for example in run.examples[dataset]}
                 texts = [evidence.answers[system, dataset][key].text for key in scored]
-                parts, compute = corpus_statistics(scorer, texts, [targets[key] for key in scored])
+                parts, compute = corpus(texts, [targets[key] for key in scored])
                 estimate = corpus_estimate(parts, compute, alpha=statistics.alpha, seed=evidence.seed)
             else:
                 estimate = mean_estimate(values, statistics.alpha)
@@ -169,8 +195,7 @@ def _summaries(run: StoredRun, evidence: Evidence, statistics: Statistics) -> It
 
 
 def _comparisons(suite: Suite, evidence: Evidence) -> Iterator[Comparison]:
-    named = [check for check in suite.checks if isinstance(check, BetterThan)]
-    gains = {check.scorer: check.min_gain for check in named}
+    gains = {check.scorer: check.min_gain for check in suite.checks if isinstance(check, BetterThan)}
     tags = sorted({tag for example in evidence.examples["test"] for tag in example.tags})
     for scorer, min_gain in gains.items():
         for baseline in evidence.baselines:
@@ -185,27 +210,145 @@ def _comparisons(suite: Suite, evidence: Evidence) -> Iterator[Comparison]:
                 )
 
 
-def _benchmark_summary(result: BenchmarkResult, statistics: Statistics) -> ScorerSummary:
-    correct = [float(outcome.correct) for outcome in result.outcomes]
-    return ScorerSummary(
-        system=result.system,
-        dataset=result.benchmark,
-        scorer="accuracy",
-        estimate=mean_estimate(correct, statistics.alpha),
-        unscored=0,
-    )
+def _calibrations(suite: Suite, predictions: Sequence[Prediction], evidence: Evidence) -> Iterator[CalibrationResult]:
+    """Each arm by each Brier scorer, over every answer to the test set; an arm without any confidence has none."""
+    known = scorers_of(suite)
+    examples = {example.id: example for example in evidence.examples["test"]}
+    for system, dataset, scorer in evidence.scores:
+        if dataset != "test" or known[scorer].confidence is None:
+            continue
+        answers = [answer for answer in predictions if (answer.system, answer.dataset) == (system, "test")]
+        found = [confidence_in(known[scorer], answer, examples[answer.example_id]) for answer in answers]
+        if pairs := [pair for pair in found if pair is not None]:
+            calibration = expected_calibration_error(pairs)
+            yield CalibrationResult(
+                system=system,
+                scorer=scorer,
+                ece=calibration.ece,
+                n=calibration.n,
+                missing=len(answers) - calibration.n,
+                bins=calibration.bins,
+            )
 
 
-def _schema_errors(
-    predictions: Sequence[Prediction], validator: SchemaValidator | None
-) -> dict[str, tuple[tuple[str, int], ...]]:
-    if validator is None:
-        return {}
-    counts: dict[str, Counter[str]] = {}
-    for prediction in predictions:
-        if prediction.error is None:
-            counts.setdefault(prediction.system, Counter()).update(validator.errors(prediction.text))
-    return {system: tuple(counter.most_common(MAX_SCHEMA_ERRORS)) for system, counter in counts.items() if counter}
+def _benchmark_summaries(results: Sequence[BenchmarkResult], statistics: Statistics) -> Iterator[ScorerSummary]:
+    """Each system's accuracy on each benchmark, over all questions and over those of each subject."""
+    for result in results:
+        for subject in (None, *sorted({outcome.subject for outcome in result.outcomes})):
+            correct = [float(o.correct) for o in result.outcomes if subject is None or o.subject == subject]
+            yield ScorerSummary(
+                system=result.system,
+                dataset=result.benchmark,
+                scorer="accuracy",
+                estimate=mean_estimate(correct, statistics.alpha),
+                unscored=0,
+                tag=subject,
+            )
+
+
+def _detectable(verdict: Verdict, statistics: Statistics) -> dict[str, float]:
+    """Check -> the smallest true difference, a fraction, that as many examples show with 80 % power.
+
+    (z_alpha + z_power) standard errors (Miller 2024, arXiv 2411.00640), the standard error being read off
+    the interval that the check used. Not for the t interval over a few seeds, whose reach is no normal quantile.
+    """
+    z = float(norm.ppf(1 - statistics.alpha / (statistics.holdout_budget or 1)))
+    return {
+        check.name: (check.high - check.low) / 2 * (z + float(norm.ppf(POWER))) / z
+        for check in verdict.checks
+        if check.unit == "points"
+        and check.kind != "recipe_better_than"
+        and check.low is not None
+        and check.high is not None
+    }
+
+
+def _trainings(run: StoredRun) -> dict[str, TrainingHistory]:
+    """System -> its training, for those that were trained here beside the candidate."""
+    paths = [Path(name) for name in run.manifest.evidence]
+    found = [path for path in paths if path.parent == Path(TRAINED) and path.suffix == ".json"]
+    return {path.name.removesuffix(".json"): read_record(TrainingHistory, run.folder / path) for path in found}
+
+
+def _lengths(evidence: Evidence) -> Iterator[AnswerLengths]:
+    """Answers to the test set, the candidate's first, and the references; characters, which every arm counts alike."""
+    answers = {name: found.values() for (name, dataset), found in evidence.answers.items() if dataset == "test"}
+    texts = {name: [answer.text for answer in answers[name] if answer.error is None] for name in answers}
+    texts[REFERENCES] = [example.target for example in evidence.examples["test"] if example.target is not None]
+    for name in sorted(texts, key=lambda name: name != evidence.candidate):
+        lengths = sorted(map(len, texts[name]))
+        if len(lengths) > 1:
+            five = (lengths[0], *quantiles(lengths, n=4, method="inclusive"), lengths[-1])
+            yield AnswerLengths(system=name, n=len(lengths), quartiles=five)
+
+
+def _judged_pairs(evidence: Evidence) -> Iterator[JudgedPairs]:
+    """What each judge said over both orders; equal answers were nobody's question, so they are no agreement."""
+    ours = evidence.answers[evidence.candidate, "test"]
+    for (judge, baseline), rows in evidence.preferences.items():
+        theirs = evidence.answers[baseline, "test"]
+        pairs = {key: (row.shown_first, row.shown_second) for key, row in rows.items()}
+        said = {key: (a, b) for key, (a, b) in pairs.items() if a is not None and b is not None}
+        asked = [orders for key, orders in said.items() if ours[key].text != theirs[key].text]
+        sums = [first + second for first, second in said.values()]
+        yield JudgedPairs(
+            judge=judge,
+            baseline=baseline,
+            candidate_preferred=sum(total > 0 for total in sums),
+            tied=sums.count(0),
+            baseline_preferred=sum(total < 0 for total in sums),
+            missing=len(pairs) - len(said),
+            asked=len(asked),
+            agreeing=sum(first == second for first, second in asked),
+        )
+
+
+def _schema_problems(run: StoredRun) -> Iterator[SchemaProblem]:
+    """Which keyword broke, at which path and how often, by system."""
+    if (validator := schema_validator(run)) is None or run.schema is None:
+        return
+    # The validator found the schema to be sound and says what is valid; this one only says which keyword refused.
+    asked = Draft202012Validator(run.schema, registry=Registry(), format_checker=FormatChecker(formats=FORMATS))
+    counts: Counter[tuple[str, str, str]] = Counter()
+    examples: dict[tuple[str, str, str], str] = {}
+    for answer in run.predictions:
+        if answer.error is None and (said := validator.errors(answer.text)):
+            for keyword, path, message in _broken(asked, answer.text, said[0]):
+                counts[answer.system, keyword, path] += 1
+                examples.setdefault((answer.system, keyword, path), message)
+    for (system, keyword, path), count in counts.most_common():
+        example = examples[system, keyword, path]
+        yield SchemaProblem(system=system, keyword=keyword, path=path, count=count, example=example)
+
+
+def _broken(validator: Draft202012Validator, text: str, said: str) -> list[tuple[str, str, str]]:
+    """The (keyword, path, message) of every error in one answer; `said` stands where no keyword was reached."""
+    try:
+        found = list(validator.iter_errors(strict_json.parse(text.strip())))
+    except strict_json.StrictJsonError:
+        return [("not JSON", "$", said)]
+    except (RecursionError, OverflowError):
+        return [("not judged", "$", said)]
+    return [(str(error.validator), re.sub(r"\[\d+\]", "[*]", error.json_path), error.message) for error in found]
+
+
+def _earlier_runs(run: StoredRun, suite: Suite, ledger: Path | None) -> tuple[PastRun, ...]:
+    """What the ledger and the folders beside the run's tell of earlier runs on the same test set, oldest first."""
+    own, test = run.manifest, run.manifest.digests[str(suite.data.test)]
+    looks = [look for look in (read_looks(ledger) if ledger else ()) if look.test_digest == test]
+    found = {look.run_id: PastRun(run_id=look.run_id, decision=look.decision, value=None) for look in looks}
+    scorer = next((check.scorer for check in suite.checks if isinstance(check, BetterThan)), None)
+    for path in run.folder.parent.glob("*/verdict.json"):
+        try:
+            past = read_record(RunManifest, path.with_name(MANIFEST))
+            metrics = from_plain(dict[str, float], read_json(path.with_name("metrics.json")), str(path))
+            decision = str(from_plain(dict, read_json(path), str(path))["decision"])
+        except (BrokenRunError, KeyError):
+            continue  # being written, or damaged; it is not what is judged here
+        if (past.suite, past.digests.get(str(suite.data.test))) == (own.suite, test):
+            value = metrics.get(f"test.{scorer}.{suite.candidate}")
+            found[past.run_id] = PastRun(run_id=past.run_id, decision=decision, value=value)
+    return tuple(found[name] for name in sorted(found) if name < own.run_id)  # an id begins with its time
 
 
 def _write_reports(folder: Path, record: RunRecord, page: Page) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from scipy.stats import norm
@@ -18,20 +18,22 @@ from harness.stats.power import chance_to_ship, examples_needed, smallest_detect
 from harness.stats.proportion import cases_needed, validity_cutoffs
 from harness.store.facts import read_records
 from harness.store.runs import StoredRun
-from harness.suite.load import LoadedSuite
-from harness.suite.schema import (
+from harness.suite.checks import (
     BenchmarkDrop,
     BetterThan,
     CheckSpec,
     HealthyTraining,
     KLDivergence,
     LogprobDrop,
+    Preferred,
     RecipeBetterThan,
     ValidOutput,
 )
+from harness.suite.load import LoadedSuite
 
 ASSUMED_CHANGING = 0.20  # share of test examples on which two systems differ, when no earlier run tells
 ASSUMED_CHANGING_QUESTIONS = 0.10
+ASSUMED_PREFERRING = 0.80  # share of pairs of answers of which a judge likes one better
 ASSUMED_BASE_ACCURACY = 0.50
 MMLU_SUBJECTS = 57
 MMLU_QUESTIONS = 14_042
@@ -67,6 +69,17 @@ class _Seen:
         shared = ours.keys() & theirs.keys()
         return sum(ours[key] != theirs[key] for key in shared) / len(shared) if shared else None
 
+    def preferring(self, judge: str, baseline: str) -> float | None:
+        """The share of pairs of answers in which a judge preferred one of the two; None: not seen."""
+        found = [
+            row.shown_first + row.shown_second
+            for row in (self._run.preferences if self._run else ())
+            if (row.judge, row.baseline) == (judge, baseline)
+            and row.shown_first is not None
+            and row.shown_second is not None
+        ]
+        return sum(both != 0 for both in found) / len(found) if found else None
+
     def benchmark(self, name: str) -> tuple[tuple[int, int, float], float] | None:
         """(right, asked, chance) of the base model, and the share of questions that changed; None: not seen."""
         found = {r.system: r for r in self._run.benchmarks if r.benchmark == name} if self._run else {}
@@ -94,6 +107,8 @@ def _plan(check: CheckSpec, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPla
             for baseline in suite.baselines if check.baselines == "all" else check.baselines:
                 name = f"{check.name or check.kind}/{check.scorer}/{baseline}"
                 yield CheckPlan(name=name, n=n, lines=(f"{len(suite.replicas) + 1} trainings on {n:,} examples",))
+        case Preferred():
+            yield from _plan_preferred(check, inputs, earlier)
         case ValidOutput():
             yield _plan_valid_output(check, inputs)
         case BenchmarkDrop():
@@ -116,9 +131,6 @@ def _plan(check: CheckSpec, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPla
 
 def _plan_better_than(check: BetterThan, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPlan]:
     suite = inputs.loaded.suite
-    alpha, min_effect = suite.statistics.alpha, suite.statistics.min_effect
-    clusters = {example.cluster or example.id for example in inputs.datasets.test}
-    n = len(clusters)
     for baseline in suite.baselines if check.baselines == "all" else check.baselines:
         name = f"{check.name or check.kind}/{check.scorer}/{baseline}"
         if baseline in inputs.absent:
@@ -126,21 +138,49 @@ def _plan_better_than(check: BetterThan, inputs: Inputs, earlier: _Seen) -> Iter
             continue
         seen = earlier.changing(baseline, check.scorer)
         changing, origin = (ASSUMED_CHANGING, "assumed") if seen is None else (seen, "seen in the last run")
-        gain = smallest_detectable_gain(n, changing, alpha, POWER)
-        chances = [f"{chance_to_ship(n, g, changing, alpha):.0%} at +{100 * g:.0f} points" for g in SHOWN_GAINS]
-        needed = examples_needed(min_effect, changing, alpha, POWER)
-        lines = [
-            f"{n:,} {'examples' if n == len(inputs.datasets.test) else 'clusters'}, {changing:.0%} of them changing "
-            f"({origin})",
-            f"chance to ship: {', '.join(chances)}",
-            f"a true gain of {100 * min_effect:.1f} points would take {needed:,} for {POWER:.0%} power",
-        ]
-        warnings = []
-        if gain is None:
-            warnings.append(f"this check cannot pass: {n} examples are too few for any gain")
-        else:
-            lines.insert(1, f"smallest gain shown with {POWER:.0%} power: {100 * gain:.1f} points")
-        yield CheckPlan(name=name, n=n, lines=tuple(lines), warnings=tuple(warnings))
+        yield _plan_gain(name, inputs, changing, f"{changing:.0%} of them changing ({origin})")
+
+
+def _plan_preferred(check: Preferred, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPlan]:
+    suite = inputs.loaded.suite
+    pairs = len(inputs.datasets.test)
+    for baseline in suite.baselines if check.baselines == "all" else check.baselines:
+        name = f"{check.name or check.kind}/{check.judge}/{baseline}"
+        if baseline in inputs.absent:
+            yield CheckPlan(name=name, n=0, lines=(f"not compared: {inputs.absent[baseline]}",))
+            continue
+        seen = earlier.preferring(check.judge, baseline)
+        share, origin = (ASSUMED_PREFERRING, "assumed") if seen is None else (seen, "seen in the last run")
+        plan = _plan_gain(name, inputs, share, f"one answer preferred in {share:.0%} of them ({origin})")
+        asked = (
+            f"up to {2 * pairs:,} requests to {suite.judges[check.judge].model}: {pairs:,} pairs in both orders; equal "
+            "answers are not asked about, and requests after a fault come on top"
+        )
+        yield replace(plan, lines=(asked, *plan.lines))
+
+
+def _plan_gain(name: str, inputs: Inputs, changing: float, assumption: str) -> CheckPlan:
+    """What a paired gain can show when the share `changing` of the examples goes one way or the other.
+
+    McNemar's power: graded scores change by less than a whole point, so for them it is a lower bound.
+    """
+    statistics, n_test = inputs.loaded.suite.statistics, len(inputs.datasets.test)
+    alpha, min_effect = statistics.alpha, statistics.min_effect
+    n = len({example.cluster or example.id for example in inputs.datasets.test})
+    gain = smallest_detectable_gain(n, changing, alpha, POWER)
+    chances = [f"{chance_to_ship(n, g, changing, alpha):.0%} at +{100 * g:.0f} points" for g in SHOWN_GAINS]
+    needed = examples_needed(min_effect, changing, alpha, POWER)
+    lines = [
+        f"{n:,} {'examples' if n == n_test else 'clusters'}, {assumption}",
+        f"chance to ship: {', '.join(chances)}",
+        f"a true gain of {100 * min_effect:.1f} points would take {needed:,} for {POWER:.0%} power",
+    ]
+    warnings = []
+    if gain is None:
+        warnings.append(f"this check cannot pass: {n} examples are too few for any gain")
+    else:
+        lines.insert(1, f"smallest gain shown with {POWER:.0%} power: {100 * gain:.1f} points")
+    return CheckPlan(name=name, n=n, lines=tuple(lines), warnings=tuple(warnings))
 
 
 def _plan_valid_output(check: ValidOutput, inputs: Inputs) -> CheckPlan:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data.formats import to_examples
+from harness.data.documents import read_documents
+from harness.data.formats import describe, to_examples
 from harness.data.mixing import draw_mix
-from harness.data.sources import read_json_lines
+from harness.data.reading import read_declared
 from harness.data.splits import Datasets, load_datasets, prompt_key, refuse_duplicate_ids
+from harness.engine.artefacts import files_of
+from harness.engine.grammar import lark_grammar, regex_grammar, schema_grammar
 from harness.errors import InvalidInputError
 from harness.gate.requirements import refuse_empty_slices, refuse_unknown_scorers, refuse_unscorable_examples
-from harness.records import Example
+from harness.records import Example, Passage
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse
+from harness.suite.checks import KLDivergence, RecipeBetterThan
 from harness.suite.load import LoadedSuite
-from harness.suite.schema import AdapterSystem, KLDivergence, RecipeBetterThan
+from harness.suite.rules import system_file
+from harness.suite.systems import AdapterSystem, ConstrainedSystem, FewShotSystem, RetrievalSystem
+from harness.suite.training import LOW_RANK, MIXED
+from harness.trust.locks import SuiteLock
 
 # Divergences are skewed: with 20 rows the rare large ones are missed, and 12 % of candidates at the limit would pass.
 FEWEST_GENERAL_ROWS = 100
@@ -38,14 +46,20 @@ class Inputs:
     promoted: PromotedBaseline | None
     absent: Mapping[str, str]
     adapter: Path | None  # the candidate's, when it was trained elsewhere
+    passages: Mapping[str, tuple[Passage, ...]]  # retrieval arm -> those of its documents
+    templates: Mapping[str, str]  # retrieval arm -> the text of its template
+    grammars: Mapping[str, str]  # constrained arm -> what its answers may be
     warnings: tuple[str, ...]
+    lock: SuiteLock | None = None  # the one that all of this was found to agree with
 
     @property
     def baseline_adapters(self) -> dict[str, Path]:
         """Baseline -> the folder of its adapter, for those that take part."""
         folders = {}
         for name, spec in self.loaded.suite.systems.items():
-            if isinstance(spec, AdapterSystem) and spec.role == "baseline" and name not in self.absent:
+            if not isinstance(spec, AdapterSystem) or spec.role != "baseline" or name in self.absent:
+                continue
+            if spec.source is not None:
                 promoted = self.promoted.adapter if self.promoted is not None else None
                 folder = promoted if spec.source == "promoted" else self.loaded.resolve(str(spec.source))
                 assert folder is not None  # else it is absent
@@ -63,6 +77,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     refuse_unknown_scorers(suite)
     datasets = load_datasets(loaded)
     _refuse_clusters(loaded, datasets)
+    _refuse_too_many_shots(loaded, datasets)
     refuse_unscorable_examples(suite, datasets.test)
     refuse_empty_slices(suite, {tag for example in datasets.test for tag in example.tags})
     schema = _read_schema(loaded)
@@ -82,22 +97,39 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
             f"{adapter} is given; take `recipe_better_than` and `seeds` out to judge this adapter alone"
         )
     for folder in [adapter, *(loaded.resolve(s) for s in _adapter_folders(loaded))]:
-        if folder is not None and not (folder / "adapter_config.json").is_file():
-            raise InvalidInputError(f"{folder}: not an adapter folder (adapter_config.json is missing)")
+        if folder is not None:
+            files_of(folder)
+    for name, train in suite.trainings.items():
+        if train.quantize is not None and (adapter is None or name != suite.candidate):
+            _refuse_quantisation(name, train.quantize)
+    passages, digests = _read_documents(loaded)
+    datasets.digests.update(digests)
     mix = _draw_mix(loaded, datasets)
     return Inputs(
         loaded=loaded,
         datasets=datasets,
         mix=mix,
-        general=_general_rows(loaded, mix),
+        general=_general_rows(loaded, datasets, mix),
         schema=schema,
         validator=SchemaValidator(parse(schema.decode("utf-8"))) if schema is not None else None,
-        prompts={name: _system_message(loaded, name, promoted) for name in suite.systems},
+        prompts={name: system_message(loaded, name, promoted) for name in suite.systems},
         promoted=promoted,
         absent=absent,
         adapter=adapter,
+        passages=passages,
+        templates=_read_templates(loaded),
+        grammars=_read_grammars(loaded, schema),
         warnings=tuple(_warnings(loaded, datasets)),
     )
+
+
+def _refuse_quantisation(name: str, bits: str) -> None:
+    """Find out before anything is loaded that this machine cannot train on a quantised model."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InvalidInputError(
+            f"the training of {name}: `quantize: {bits}` needs bitsandbytes, which is not installed here; "
+            "`pip install 'lora-harness[quantised]'`, or take `quantize` out"
+        )
 
 
 def _refuse_clusters(loaded: LoadedSuite, datasets: Datasets) -> None:
@@ -118,18 +150,20 @@ def _refuse_clusters(loaded: LoadedSuite, datasets: Datasets) -> None:
 
 
 def _draw_mix(loaded: LoadedSuite, datasets: Datasets) -> tuple[Example, ...]:
-    declared = loaded.suite.data.mix
+    declared, suite = loaded.suite.data.mix, loaded.suite
     if declared is None:
         return ()
-    return draw_mix(len(datasets.train), datasets.mix, share=declared.share, seed=loaded.suite.seed)
+    rows = datasets.trainings[suite.candidate].train if suite.candidate in suite.trainings else datasets.train
+    return draw_mix(len(rows), datasets.mix, share=declared.share, seed=suite.seed)
 
 
-def _general_rows(loaded: LoadedSuite, mix: tuple[Example, ...]) -> dict[str, tuple[Example, ...]]:
+def _general_rows(loaded: LoadedSuite, datasets: Datasets, mix: tuple[Example, ...]) -> dict[str, tuple[Example, ...]]:
     trained = {prompt_key(row) for row in mix}
     general = {}
     for index, check in enumerate(loaded.suite.checks):
         if isinstance(check, KLDivergence):
-            rows = to_examples(read_json_lines(loaded.resolve(check.prompts)), labelled=True)
+            source = read_declared(loaded, check.prompts)
+            rows, datasets.formats[check.prompts] = to_examples(source, labelled=True), describe(source)
             left = tuple(row for row in rows if prompt_key(row) not in trained)
             refuse_duplicate_ids(check.prompts, left)
             if len(left) < FEWEST_GENERAL_ROWS:
@@ -147,23 +181,71 @@ def _adapter_folders(loaded: LoadedSuite) -> Iterator[str]:
             yield str(spec.source)
 
 
-def _system_message(loaded: LoadedSuite, name: str, promoted: PromotedBaseline | None) -> str | None:
+def system_message(loaded: LoadedSuite, name: str, promoted: PromotedBaseline | None) -> str | None:
     """A system's own message; the promoted adapter keeps the one it was judged with; others share the bare one."""
-    spec = loaded.suite.systems[name]
-    if spec.system is None and isinstance(spec, AdapterSystem) and spec.source == "promoted":
+    suite = loaded.suite
+    spec, path = suite.systems[name], system_file(suite, name)
+    if path is None and isinstance(spec, AdapterSystem) and spec.source == "promoted":
         return promoted.record.system if promoted else None
-    path = spec.system
-    if path is None and spec.kind != "prompt":
-        path = next(s.system for s in loaded.suite.systems.values() if s.kind == "prompt")
     if path is None:
         return None
-    try:
-        text = loaded.resolve(path).read_bytes().decode("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{loaded.resolve(path)}: cannot be read as UTF-8 text: {error}") from None
-    if not text:
+    if not (text := _read_text(loaded.resolve(path)).strip()):
         raise InvalidInputError(f"{loaded.resolve(path)}: the system message is empty")
     return text
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def _read_documents(loaded: LoadedSuite) -> tuple[dict[str, tuple[Passage, ...]], dict[str, str]]:
+    """The passages of each retrieval arm that has documents, and the digests of their folders."""
+    passages, digests = {}, {}
+    for name, spec in loaded.suite.systems.items():
+        if isinstance(spec, RetrievalSystem) and spec.documents is not None:
+            documents = read_documents(loaded.resolve(spec.documents))
+            passages[name], digests[spec.documents] = documents.passages, documents.digest
+    return passages, digests
+
+
+def _read_templates(loaded: LoadedSuite) -> dict[str, str]:
+    specs = loaded.suite.systems.items()
+    named = {name: spec.template for name, spec in specs if isinstance(spec, RetrievalSystem)}
+    texts = {name: _read_text(loaded.resolve(path)) for name, path in named.items() if path is not None}
+    for name, text in texts.items():
+        for place in ("{passages}", "{question}"):
+            if place not in text:
+                raise InvalidInputError(f"{loaded.resolve(str(named[name]))}: the template must contain {place}")
+    return texts
+
+
+def _refuse_too_many_shots(loaded: LoadedSuite, datasets: Datasets) -> None:
+    rows = len(datasets.train)
+    for name, spec in loaded.suite.systems.items():
+        if isinstance(spec, FewShotSystem) and spec.shots > rows:
+            raise InvalidInputError(f"systems.{name}: {spec.shots} shots need as many training rows; there are {rows}")
+
+
+def _read_grammars(loaded: LoadedSuite, schema: bytes | None) -> dict[str, str]:
+    """What the answers of each constrained arm may be."""
+    grammars = {}
+    for name, spec in loaded.suite.systems.items():
+        if not isinstance(spec, ConstrainedSystem):
+            continue
+        try:
+            if spec.regex is not None:
+                grammars[name] = regex_grammar(spec.regex)
+            elif spec.lark is not None:
+                grammars[name] = lark_grammar(_read_text(loaded.resolve(spec.lark)))
+            else:
+                assert schema is not None  # the suite was found to be complete
+                grammars[name] = schema_grammar(parse(schema.decode("utf-8")))
+        except InvalidInputError as error:
+            raise InvalidInputError(f"systems.{name}: {error}") from None
+    return grammars
 
 
 def _read_schema(loaded: LoadedSuite) -> bytes | None:
@@ -185,13 +267,15 @@ def _read_schema(loaded: LoadedSuite) -> bytes | None:
 
 def _warnings(loaded: LoadedSuite, datasets: Datasets) -> Iterator[str]:
     suite = loaded.suite
-    if suite.train is not None:
+    if (train := suite.trainings.get(suite.candidate)) is not None:
         low, high = ADVISED_RATES
-        if not low <= suite.train.learning_rate <= high:
-            yield f"train.learning_rate {suite.train.learning_rate:g} is outside {low:g} to {high:g}, usual for LoRA"
-        if suite.data.mix is None:
+        usual = train.method in LOW_RANK and train.objective == "sft"
+        if usual and not low <= train.learning_rate <= high:
+            yield f"train.learning_rate {train.learning_rate:g} is outside {low:g} to {high:g}, usual for LoRA"
+        if suite.data.mix is None and train.objective in MIXED:
             yield "no general data is mixed into training (data.mix), which invites forgetting"
-        if len(datasets.train) < 100:
-            yield f"only {len(datasets.train)} training rows; below 100, prompting is usually the better choice"
+        rows = len(datasets.trainings[suite.candidate].train)
+        if rows < 100:
+            yield f"only {rows} training rows; below 100, prompting is usually the better choice"
     if len(datasets.test) < 100:
         yield f"only {len(datasets.test)} test rows; 100 to 500 are advised, since fewer show only large gains"

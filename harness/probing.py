@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import resource
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.arms import machine_cost
+from harness.candidates import training_rows
 from harness.clock import Clock, monotonic_seconds
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.prepare import Inputs
 from harness.progress import Progress, SilentProgress
 from harness.records import BASE_MODEL
+from harness.report.formatting import amount, duration
 from harness.store.answers import ANSWERS, AnswerStore
-from harness.suite.schema import EndpointSystem, ValidOutput
+from harness.suite.checks import ValidOutput
+from harness.suite.systems import EndpointSystem
 from harness.trust.digests import digest_files, digest_model_folder, digest_tree, weights_digest
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class ProbedRun:
     forward_rate: float
     decoding_rate: float
     peak_bytes: int
+    cost: float | None  # of the whole on this machine, at most, in the suite's currency; None without `prices`
+    currency: str | None
 
     @property
     def seconds(self) -> float:
@@ -65,7 +68,7 @@ def probe_run(inputs: Inputs, *, clock: Clock, progress: Progress) -> ProbedRun:
     quiet_libraries()
     from harness.engine.catalogue import locate
     from harness.engine.loading import load
-    from harness.engine.meter import Meter
+    from harness.engine.meter import Meter, peak_bytes
     from harness.engine.session import ModelSession
 
     suite = inputs.loaded.suite
@@ -83,40 +86,31 @@ def probe_run(inputs: Inputs, *, clock: Clock, progress: Progress) -> ProbedRun:
         ]
     return ProbedRun(
         stages=tuple(stages),
+        cost=machine_cost(suite, sum(stage.seconds for stage in stages)),
+        currency=suite.prices.currency if suite.prices else None,
         training_rate=training_rate,
         forward_rate=forward_rate,
         decoding_rate=decoding_rate,
-        peak_bytes=_peak_bytes(),
+        peak_bytes=peak_bytes(),
     )
 
 
 def _try_training(inputs: Inputs, base: Any) -> tuple[float, int, int]:
     """Trained tokens a second, tokens of an epoch, and tokens of one measurement of the validation loss."""
     from harness.engine.meter import Meter
-    from harness.train.sft import TrainingRows, count_tokens, train_lora
+    from harness.train.recipe import Job, train_candidate
+    from harness.train.rows import count_tokens
 
     suite = inputs.loaded.suite
     assert suite.train is not None  # else the inputs name a finished adapter
-    rows = TrainingRows(
-        train=inputs.datasets.train,
-        mix=inputs.mix,
-        validation=inputs.datasets.validation,
-        system=inputs.prompts[suite.candidate],
-    )
+    rows = training_rows(inputs, suite.candidate)
     few = PROBED_BATCHES * suite.train.batch_size * suite.train.gradient_accumulation
     short = replace(rows, train=rows.train[:few], mix=(), validation=rows.validation[:1])
     train = suite.train.model_copy(update={"epochs": 1})
     with tempfile.TemporaryDirectory() as scratch:
-        history = train_lora(
-            base,
-            short,
-            train,
-            seed=suite.seed,
-            target=Path(scratch) / "adapter",
-            meter=Meter(),
-            progress=SilentProgress(),
-        )
-    return history.trained_tokens / history.seconds, *count_tokens(base, rows, train.max_length)
+        job = Job(seed=suite.seed, target=Path(scratch) / "adapter")
+        history = train_candidate(base, short, train, job, meter=Meter(), progress=SilentProgress())
+    return history.trained_tokens / history.seconds, *count_tokens(base, rows, train)
 
 
 def _try_answers(inputs: Inputs, session: ModelSession) -> tuple[float, float]:
@@ -173,18 +167,28 @@ def _training_stages(
 
 
 def _answer_stages(inputs: Inputs, session: ModelSession, forward_rate: float, decoding_rate: float) -> Iterator[Stage]:
-    from harness.systems.build import Ingredients, build_system
+    from harness.systems.build import Ingredients, LocalModel, build_system
 
     suite, sets = inputs.loaded.suite, inputs.datasets
-    shared = Ingredients(session=session, decoding=suite.decoding, train=sets.train, seed=suite.seed, base_digest="")
+    made_of = Ingredients(
+        specs=suite.systems,
+        prompts=inputs.prompts,
+        base=LocalModel(session, ""),
+        decoding=suite.decoding,
+        train=sets.train,
+        seed=suite.seed,
+        passages=inputs.passages,
+        templates=inputs.templates,
+        grammars=inputs.grammars,
+    )
     probed = any(isinstance(check, ValidOutput) and check.on == "probe" for check in suite.checks)
     for name, spec in suite.systems.items():
         if name in inputs.absent or isinstance(spec, EndpointSystem):  # how fast a server answers is not this machine's
             continue
-        system = build_system(name, spec, system=inputs.prompts[name], adapter_digest=None, shared=shared)
+        system = build_system(name, made_of)
         candidate = spec.role == "candidate"
         answered = [("test", sets.test, 1 + len(suite.replicas) if candidate else 1)]
-        answered += [("probe", sets.probe, 1)] if probed and candidate else []
+        answered += [("probe", sets.probe, 1)] if probed and name in {suite.candidate, *suite.constrained} else []
         for dataset, examples, times in answered:
             forwarded, rows, stored = system.plan(examples, dataset)
             decoded = rows * (suite.decoding.max_new_tokens - 1) * times
@@ -211,16 +215,6 @@ def _benchmark_stages(inputs: Inputs, session: ModelSession, forward_rate: float
             yield Stage(name=f"{system} on {name}", tokens=tokens, stored=stored, seconds=tokens / forward_rate)
 
 
-def _peak_bytes() -> int:
-    """The most memory that this process has held; on a GPU, there."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def lines_of(run: ProbedRun) -> Sequence[str]:
     """The estimate in words, a line a stage."""
     rates = [f"{run.training_rate:,.0f} trained"] if run.training_rate is not None else []
@@ -228,9 +222,6 @@ def lines_of(run: ProbedRun) -> Sequence[str]:
     lines = [f"measured here: {', '.join(rates)} tokens a second; {run.peak_bytes / 2**30:.1f} GiB of memory"]
     for stage in run.stages:
         stored = f", {stage.stored:,} stored" if stage.stored else ""
-        lines.append(f"{stage.name}: up to {stage.tokens:,} tokens{stored}, {_duration(stage.seconds)}")
-    return [*lines, f"in all at most {_duration(run.seconds)}, and the time to start and load"]
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{math.ceil(seconds / 60)} min"
+        lines.append(f"{stage.name}: up to {stage.tokens:,} tokens{stored}, {duration(stage.seconds)}")
+    money = f", {amount(run.cost)} {run.currency}" if run.cost is not None else ""
+    return [*lines, f"in all at most {duration(run.seconds)}{money}, and the time to start and load"]

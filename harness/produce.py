@@ -8,22 +8,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from harness.candidates import Workshop
 from harness.clock import Clock, monotonic_seconds
 from harness.earlier import INPUTS, find_unchanged, inputs_digest
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.errors import InvalidInputError
-from harness.files import write_bytes, write_json
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import TrainingHistory
 from harness.running import Run
 from harness.store.answers import ANSWERS, AnswerStore
-from harness.store.facts import to_plain
-from harness.store.runs import ADAPTER, REPLICAS, begin_run, finish_run, write_evidence
-from harness.suite.schema import AdapterSystem, EndpointSystem
+from harness.store.runs import ADAPTER, TRAINED, begin_run, finish_run, write_evidence
+from harness.store.trainings import TRAININGS, TrainingStore
+from harness.suite.systems import AdapterSystem, EndpointSystem, PromptSystem
 from harness.trust.digests import digest_files, digest_model_folder, digest_tree
+
+if TYPE_CHECKING:
+    from harness.engine.meter import Meter
+    from harness.engine.session import ModelSession
+    from harness.systems.judge_model import JudgeModel
 
 
 @dataclass(slots=True)
@@ -71,27 +76,26 @@ def produce(
 
     suite, stages, started = inputs.loaded.suite, _Stages(), clock()
     with stages.timed("load"):
-        name, base_folder = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
-        base_digest = digest_model_folder(base_folder)
-    digests = {"base": base_digest, INPUTS: inputs_digest(inputs, base_digest=base_digest, numerics=numerics())}
-    remote = _remote_systems(inputs)
-    # What a server answers can change behind its name, so an arm of that kind is asked anew.
-    if not (fresh or remote) and (earlier := find_unchanged(reports, suite.suite, digests[INPUTS])) is not None:
+        located = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
+        models = {"base": digest_model_folder(located[1]), **_other_models(inputs)}
+    digests = {**models, INPUTS: inputs_digest(inputs, models=models, numerics=numerics())}
+    remote, judges = _remote_systems(inputs), _judges(inputs)
+    # What a server answers can change behind its name, so an arm or a judge of that kind is asked anew.
+    anew = fresh or remote or judges
+    if not anew and (earlier := find_unchanged(reports, suite.suite, digests[INPUTS])) is not None:
         return Unchanged(earlier)
-    from harness.engine.loading import load
-    from harness.engine.meter import Meter
     from harness.engine.seeding import fix_threads
     from harness.engine.session import ModelSession
 
     wanted = reports / suite.suite / _run_id(started, inputs)
     folder = begin_run(wanted, {"suite": inputs.loaded.digest, **inputs.datasets.digests})
     progress.say(f"run {folder}")
-    threads, meter = fix_threads(), Meter()
+    threads = fix_threads()
     with stages.timed("load"):
-        base = load(name, base_folder)
-        meter.model_loads += 1
+        workshop = _open_workshop(inputs, *located, models["base"], progress, clock, fresh=fresh)
+        base, meter = workshop.base, workshop.meter
     with stages.timed("train"):
-        history = _make_candidate(inputs, base, folder / ADAPTER, meter, progress)
+        history = workshop.make_candidate(folder / ADAPTER)
     if _is_promoted(inputs, folder / ADAPTER):
         assert inputs.promoted is not None
         if _on_the_same_ground(inputs):
@@ -99,12 +103,63 @@ def produce(
             return AlreadyPromoted(inputs.promoted.record.name)
         inputs = _without_promoted(inputs)
     with stages.timed("train"):
-        _make_replicas(inputs, base, folder / REPLICAS, meter, progress)
+        workshop.make_others(folder / TRAINED)
+    with stages.timed("load"):
+        others = _load_others(inputs, meter)
     with _open_store(clock, fresh=fresh) as store:
-        run = Run(inputs, ModelSession(base, meter), folder, digests, store)
+        run = Run(inputs, ModelSession(base, meter), others, folder, digests, store, judges)
         _collect_evidence(run, inputs, folder, history, stages, progress)
     finish_run(folder, run.manifest(stages.seconds, meter.reading(), (started, clock()), command, threads))
     return folder
+
+
+def _open_workshop(
+    inputs: Inputs, name: str, folder: Path, digest: str, progress: Progress, clock: Clock, *, fresh: bool
+) -> Workshop:
+    """Load the base model for everything that a run trains on it."""
+    from harness.engine.loading import load
+    from harness.engine.meter import Meter
+
+    meter = Meter()
+    base = load(name, folder)
+    meter.model_loads += 1
+    return Workshop(
+        inputs=inputs,
+        base=base,
+        base_digest=digest,
+        numerics=numerics(),
+        store=None if fresh else TrainingStore(cache_folder() / TRAININGS),
+        meter=meter,
+        progress=progress,
+        clock=clock,
+    )
+
+
+def _other_models(inputs: Inputs) -> dict[str, str]:
+    """ "model:NAME" -> the digest of the model that a prompt arm has of its own."""
+    return {f"model:{name}": digest_model_folder(folder) for name, (_, folder) in _located(inputs).items()}
+
+
+def _load_others(inputs: Inputs, meter: Meter) -> dict[str, ModelSession]:
+    """A session for each prompt arm with a model of its own."""
+    from harness.engine.loading import load
+    from harness.engine.session import ModelSession
+
+    others = {}
+    for name, (shown, folder) in _located(inputs).items():
+        others[name] = ModelSession(load(shown, folder), meter)
+        meter.model_loads += 1
+    return others
+
+
+def _located(inputs: Inputs) -> dict[str, tuple[str, Path]]:
+    from harness.engine.catalogue import locate
+
+    return {
+        name: locate(spec.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
+        for name, spec in inputs.loaded.suite.systems.items()
+        if isinstance(spec, PromptSystem) and spec.model is not None
+    }
 
 
 def _remote_systems(inputs: Inputs) -> list[str]:
@@ -114,9 +169,20 @@ def _remote_systems(inputs: Inputs) -> list[str]:
     remote = []
     for name, spec in inputs.loaded.suite.systems.items():
         if isinstance(spec, EndpointSystem):
-            read_key(name, spec.key_env)
+            read_key(f"systems.{name}", spec.key_env)
             remote.append(name)
     return remote
+
+
+def _judges(inputs: Inputs) -> dict[str, JudgeModel]:
+    """The judges of the suite, whose keys and rubrics must be there before anything is spent."""
+    from harness.systems.judge_model import declared_judge
+
+    loaded = inputs.loaded
+    return {
+        name: declared_judge(name, spec, rubric=loaded.resolve(spec.rubric), seed=loaded.suite.seed)
+        for name, spec in loaded.suite.judges.items()
+    }
 
 
 @contextlib.contextmanager
@@ -140,17 +206,24 @@ def _collect_evidence(
         drift = run.drift(progress)
     with stages.timed("recheck"):
         run.recheck(progress)
+    with stages.timed("judge"):
+        preferences = run.preferences(predictions, progress)
     write_evidence(
         folder,
         suite_text=inputs.loaded.text,
         schema=inputs.schema,
         examples=run.examples,
-        tables={"predictions": predictions, "benchmarks": benchmarks, "drift": drift},
+        tables={
+            "predictions": predictions,
+            "benchmarks": benchmarks,
+            "drift": drift,
+            "preferences": preferences,
+        },
         reports={"liveness": liveness, **({"training": history} if history else {})},
     )
 
 
-def train_only(inputs: Inputs, target: Path, progress: Progress) -> TrainingHistory:
+def train_only(inputs: Inputs, target: Path, progress: Progress, *, clock: Clock) -> TrainingHistory:
     """Train the candidate into `target` and nothing else.
 
     Raises:
@@ -162,50 +235,14 @@ def train_only(inputs: Inputs, target: Path, progress: Progress) -> TrainingHist
         raise InvalidInputError("this suite's candidate comes from a folder; there is nothing to train")
     quiet_libraries()
     from harness.engine.catalogue import locate
-    from harness.engine.loading import load
-    from harness.engine.meter import Meter
     from harness.engine.seeding import fix_threads
 
     fix_threads()
     name, folder = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
-    history = _make_candidate(inputs, load(name, folder), target, Meter(), progress)
-    assert history is not None
+    workshop = _open_workshop(inputs, name, folder, digest_model_folder(folder), progress, clock, fresh=False)
+    history = workshop.make_candidate(target)
+    assert history is not None  # the suite trains its candidate
     return history
-
-
-def _make_candidate(inputs: Inputs, base: Any, target: Path, meter: Any, progress: Progress) -> TrainingHistory | None:
-    """Train the candidate into `target`, or copy the one that was trained elsewhere."""
-    if inputs.adapter is not None:
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
-            # A private copy: what is judged cannot change under the run.
-            try:
-                write_bytes(target / name, (inputs.adapter / name).read_bytes())
-            except OSError as error:
-                raise InvalidInputError(f"{inputs.adapter / name}: cannot be read: {error.strerror}") from None
-        return None
-    return _train(inputs, base, target, inputs.loaded.suite.seed, meter, progress)
-
-
-def _make_replicas(inputs: Inputs, base: Any, target: Path, meter: Any, progress: Progress) -> None:
-    """Train the candidate's recipe with further seeds, each into its own folder with its history."""
-    for name, seed in inputs.loaded.suite.replicas.items():
-        progress.say(f"training {name}")
-        history = _train(inputs, base, target / name, seed, meter, progress)
-        write_json(target / f"{name}.json", to_plain(history))
-
-
-def _train(inputs: Inputs, base: Any, target: Path, seed: int, meter: Any, progress: Progress) -> TrainingHistory:
-    from harness.train.sft import TrainingRows, train_lora
-
-    suite, datasets = inputs.loaded.suite, inputs.datasets
-    assert suite.train is not None  # else the inputs name a finished adapter
-    rows = TrainingRows(
-        train=datasets.train,
-        mix=inputs.mix,
-        validation=datasets.validation,
-        system=inputs.prompts[suite.candidate],
-    )
-    return train_lora(base, rows, suite.train, seed=seed, target=target, meter=meter, progress=progress)
 
 
 def _is_promoted(inputs: Inputs, adapter: Path) -> bool:

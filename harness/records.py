@@ -13,11 +13,10 @@ from typing import Literal
 
 FORMAT_VERSION = 1
 BASE_MODEL = "base model"  # the name of the model without adapter or prompt, in benchmark results
+REFERENCES = "the references"  # the name of the suite's own answers, beside those of the systems
 FEWEST_SEEDS = 3  # trainings of one recipe that tell something about the next
 
 Role = Literal["system", "user", "assistant"]
-Status = Literal["pass", "fail", "undecided"]
-Decision = Literal["ship", "hold", "undecided"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +38,18 @@ class Example:
     id: str
     messages: tuple[Message, ...]
     target: str | None = None
+    rejected: str | None = None  # an answer that the target is preferred to, for training on preferences
     tags: tuple[str, ...] = ()
     cluster: str | None = None
     source: str = ""  # "train.jsonl:12", for messages to people; not part of the identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A text that may be put before a question, and where it stands as "guide/refunds.md#2"."""
+
+    text: str
+    source: str  # for messages to people; not part of what a model is shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,7 @@ class Prediction:
     error: str | None = None
     sample: int = 0  # which of several answers to the same example, where the decoding draws them
     near_tie: bool = False  # at some token two choices were too close for float32 to tell apart reliably
+    logprob: float | None = None  # of the whole answer with its end, in nats; None where the model does not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,48 +89,6 @@ class Unscored:
 
 
 ScoreResult = Score | Unscored
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A number with its interval and the one line that says how it was made."""
-
-    value: float
-    low: float
-    high: float
-    confidence: float  # 0.90 for a two-sided 90 % interval, whose ends are one-sided 95 % bounds
-    n: int
-    method: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScorerSummary:
-    """One scorer over one system's answers to one data set (tag None: all rows)."""
-
-    system: str
-    dataset: str
-    scorer: str
-    estimate: Estimate
-    unscored: int
-    tag: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Candidate against one baseline, paired by example id. Positive `delta` is always better."""
-
-    candidate: str
-    baseline: str
-    scorer: str
-    n: int
-    delta: Estimate
-    wins: int  # candidate better on this many examples
-    losses: int
-    p_value: float  # one-sided, H0: delta <= min_gain
-    p_reverse: float  # one-sided, H0: delta >= min_gain
-    imputed: int  # pairs in which a missing score was replaced against the candidate
-    method: str
-    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,17 +127,33 @@ class DriftRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """What a judge preferred, asked twice: 1 the candidate's answer, -1 the baseline's, 0 neither.
+
+    `error` set means that at least one of the two questions got no usable answer; both values are then None.
+    """
+
+    judge: str  # its name in the suite
+    baseline: str
+    example_id: str
+    shown_first: Literal[-1, 0, 1] | None  # the preference when the candidate's answer was shown first
+    shown_second: Literal[-1, 0, 1] | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
     """One generated answer. Equality leaves `seconds` out: how long it took is not part of what was answered."""
 
     tokens: tuple[int, ...]
     ended: bool  # by an end token, not by the length limit
     near_tie: bool  # somewhere the two best tokens were so close that rounding could choose between them
+    logprob: float  # of the whole answer, in nats
     seconds: float = field(compare=False)
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.seconds):
-            raise ValueError(f"seconds must be finite, not {self.seconds}")
+        if not (math.isfinite(self.seconds) and math.isfinite(self.logprob)):
+            raise ValueError(f"seconds and logprob must be finite, not {self.seconds} and {self.logprob}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +199,7 @@ class TrainingHistory:
     validation_rows: int
     truncated_rows: int
     seconds: float
+    begun: str | None = None  # when its first step was taken, ISO 8601, whichever run that was; None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,52 +221,6 @@ class SystemFact:
     role: str
     signature: str
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckResult:
-    """What one check found. `reason` is a full sentence with the numbers; `needs` says what would settle it.
-
-    `observed` and `limit` are in the same unit (`unit`: "fraction", "points", "nats" or ""); the check passes on
-    the side of the limit that `direction` names. `low`/`high` is the interval the decision used.
-    """
-
-    name: str
-    kind: str
-    status: Status
-    blocking: bool
-    reason: str
-    declared_reason: str = ""  # why the suite's author set this bar
-    baseline: str | None = None
-    observed: float | None = None
-    low: float | None = None
-    high: float | None = None
-    limit: float | None = None
-    direction: Literal["above", "below"] = "above"
-    unit: str = "fraction"
-    n: int = 0
-    method: str = ""
-    needs: str = ""
-    accepted: str = ""  # why a person let this undecided check pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookCount:
-    """How many candidates a test set has judged, this one included, and how many it may."""
-
-    number: int
-    budget: int | None
-    recorded: bool  # whether there was a ledger to count in before this look
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The decision and everything it rests on."""
-
-    decision: Decision
-    sentence: str
-    checks: tuple[CheckResult, ...]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +269,8 @@ class RunManifest:
     overrides: Mapping[str, str]
     counters: Counters
     seconds: Mapping[str, float]  # stage -> wall seconds
+    peak_bytes: int | None = None  # the most memory that the process held; on a GPU, there
+    locked: str | None = None  # when the lock was made that the suite was found to agree with, ISO 8601; None: no lock
     warnings: tuple[str, ...] = ()
 
 
@@ -343,26 +283,3 @@ class ScoredAnswer:
     dataset: str
     scorer: str
     result: ScoreResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """Everything a report may show: the evidence read back, and what was computed from it."""
-
-    manifest: RunManifest
-    suite_text: str  # the suite file as it was run
-    candidate: str
-    examples: Mapping[str, tuple[Example, ...]]  # data set name -> examples, in file order
-    predictions: tuple[Prediction, ...]
-    scores: tuple[ScoredAnswer, ...]
-    summaries: tuple[ScorerSummary, ...]
-    comparisons: tuple[Comparison, ...]
-    benchmarks: tuple[BenchmarkResult, ...]
-    benchmark_summaries: tuple[ScorerSummary, ...]  # dataset = benchmark name, scorer = "accuracy"
-    training: TrainingHistory | None
-    liveness: Liveness | None
-    verdict: Verdict
-    judged: str  # ISO 8601, UTC
-    looks: LookCount | None = None
-    schema_errors: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)  # system -> (what, count)
-    format_version: int = FORMAT_VERSION

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from harness import __version__
 from harness.assembly import drop_settled, gains_settled
 from harness.environment import numerics
+from harness.gate.requirements import preferences_wanted
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import (
@@ -24,12 +25,13 @@ from harness.records import (
     Example,
     Liveness,
     Prediction,
+    Preference,
     RunManifest,
     SystemFact,
 )
 from harness.stats.sequential import permutation
-from harness.store.runs import ADAPTER, REPLICAS
-from harness.suite.schema import ValidOutput
+from harness.store.runs import ADAPTER, TRAINED
+from harness.suite.checks import ValidOutput
 from harness.trust.digests import digest_bytes, digest_files, digest_tree, weights_digest
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from harness.engine.session import ModelSession
     from harness.store.answers import AnswerStore
     from harness.systems.interface import System
+    from harness.systems.judge_model import JudgeModel
 
 LIVENESS_PROMPTS = 8
 
@@ -48,18 +51,28 @@ class Run:
         self,
         inputs: Inputs,
         session: ModelSession,
+        others: Mapping[str, ModelSession],
         folder: Path,
         digests: Mapping[str, str],
         store: AnswerStore | None,
+        judges: Mapping[str, JudgeModel],
     ) -> None:
-        """`digests` has those of the base model and of all inputs; without a `store` everything is computed anew."""
+        """Prepare to answer; `others` holds the models of prompt arms that have one of their own.
+
+        `digests` has those of all models and inputs; without a `store` everything is computed anew.
+        """
+        self._judges, self._others = judges, others
         self._inputs, self._session, self._folder = inputs, session, folder
         self._suite, self._digests = inputs.loaded.suite, digests
         self._adapters = {name: digest_tree(digest_files(path)) for name, path in self._adapter_folders().items()}
         for name, path in self._adapter_folders().items():
             session.attach(name, path)
         if store is not None:
+            from harness.engine.recall import Recall
+
             session.recall = self._recall(store)
+            for name, other in others.items():
+                other.recall = Recall(store, numerics(), {None: weights_digest(digests[f"model:{name}"], None)})
         self.systems = self._build()
         # What is answered; fewer test examples, in another order, when the run stops early.
         self.examples = {"test": inputs.datasets.test, "probe": inputs.datasets.probe}
@@ -73,50 +86,38 @@ class Run:
         return Recall(store, numerics(), weights)
 
     def _adapter_folders(self) -> dict[str, Path]:
-        folders = {self._suite.candidate: self._folder / ADAPTER, **self._inputs.baseline_adapters}
-        return folders | {name: self._folder / REPLICAS / name for name in self._suite.replicas}
+        suite = self._suite
+        folders = {suite.candidate: self._folder / ADAPTER, **self._inputs.baseline_adapters}
+        trained = [name for name in suite.trainings if name != suite.candidate]
+        return folders | {name: self._folder / TRAINED / name for name in (*trained, *suite.replicas)}
 
     def _build(self) -> list[System]:
-        from harness.systems.build import Ingredients, build_system
+        from harness.systems.build import Ingredients, LocalModel, build_system
 
-        shared = Ingredients(
-            session=self._session,
-            decoding=self._suite.decoding,
-            train=self._inputs.datasets.train,
-            seed=self._suite.seed,
-            base_digest=self._digests["base"],
+        inputs, suite = self._inputs, self._suite
+        made_of = Ingredients(
+            specs=suite.systems,
+            prompts=inputs.prompts,
+            base=LocalModel(self._session, self._digests["base"]),
+            decoding=suite.decoding,
+            train=inputs.datasets.train,
+            seed=suite.seed,
+            own={name: LocalModel(other, self._digests[f"model:{name}"]) for name, other in self._others.items()},
+            passages=inputs.passages,
+            templates=inputs.templates,
+            grammars=inputs.grammars,
+            adapters=self._adapters,
         )
-        declared = [
-            build_system(
-                name,
-                spec,
-                system=self._inputs.prompts[name],
-                adapter_digest=self._adapters.get(name),
-                shared=shared,
-            )
-            for name, spec in self._suite.systems.items()
-            if name not in self._inputs.absent
-        ]
-        candidate = self._suite.candidate
-        replicas = [
-            build_system(
-                name,
-                self._suite.systems[candidate],
-                system=self._inputs.prompts[candidate],
-                adapter_digest=self._adapters[name],
-                shared=shared,
-                role="replica",
-            )
-            for name in self._suite.replicas
-        ]
-        return declared + replicas
+        declared = [build_system(name, made_of) for name in suite.systems if name not in inputs.absent]
+        return declared + [build_system(name, made_of, replica_of=suite.candidate) for name in suite.replicas]
 
     def _plan(self) -> list[tuple[System, str, tuple[Example, ...]]]:
         """Which system answers which data set."""
         plan = [(system, "test", self.examples["test"]) for system in self.systems]
         on_probe = any(isinstance(check, ValidOutput) and check.on == "probe" for check in self._suite.checks)
         if on_probe:
-            plan += [(system, "probe", self.examples["probe"]) for system in self.systems if system.role == "candidate"]
+            probed = {self._suite.candidate, *self._suite.constrained}
+            plan += [(system, "probe", self.examples["probe"]) for system in self.systems if system.name in probed]
         return plan
 
     def _times(self, dataset: str) -> int:
@@ -162,11 +163,7 @@ class Run:
         import torch
 
         candidate, prompts = self._suite.candidate, self._inputs.prompts
-        twin = next(
-            name
-            for name, spec in self._suite.systems.items()
-            if spec.kind == "prompt" and prompts[name] == prompts[candidate]
-        )
+        twin = next(name for name in self._suite.bare_prompts if prompts[name] == prompts[candidate])
         ours, theirs = (
             {(p.example_id, p.sample): p.text for p in predictions if p.system == name and p.dataset == "test"}
             for name in (candidate, twin)
@@ -224,16 +221,35 @@ class Run:
                 progress.advance()
         return found
 
+    def preferences(self, predictions: list[Prediction], progress: Progress) -> list[Preference]:
+        """What each judge prefers of the candidate's and a baseline's answers, where a check asks for it."""
+        wanted = preferences_wanted(self._suite, self._inputs.absent)
+        if not wanted:
+            return []
+        from harness.systems.judge_model import pair_answers
+
+        test, found = self.examples["test"], []
+        for name, baseline in wanted:
+            pairs = pair_answers(test, predictions, candidate=self._suite.candidate, baseline=baseline)
+            progress.start(f"judge {name} on {baseline}", len(pairs))
+            for preference in self._judges[name].prefer(pairs):
+                found.append(preference)
+                progress.advance()
+        for name, judge in self._judges.items():
+            if note := judge.note():
+                progress.say(f"judge {name}: {note}")
+        return found
+
     def recheck(self, progress: Progress) -> None:
         """Compute a small sample of what was read from the store again.
 
         Raises:
             BrokenRunError: the store disagrees with this machine; its rows are then forgotten.
         """
-        recall = self._session.recall
-        if recall is not None and recall.served:
+        recalls = [session.recall for session in (self._session, *self._others.values())]
+        if served := [recall for recall in recalls if recall is not None and recall.served]:
             meter = self._session.meter
-            rows = recall.recheck(self._suite.seed)
+            rows = sum(recall.recheck(self._suite.seed) for recall in served)
             read = f"{meter.stored_answers:,} answers and {meter.stored_scores:,} scores"
             progress.say(f"{read} were read from the store; {rows} of them computed again, and equal")
 
@@ -246,6 +262,8 @@ class Run:
         threads: int,
     ) -> RunManifest:
         """Who, what and when; its `evidence` is filled when the run is finished."""
+        from harness.engine.meter import peak_bytes
+
         inputs, suite = self._inputs, self._suite
         commit, dirty = _git_state(inputs.loaded.folder)
         digests = {"suite": inputs.loaded.digest, **self._digests, **inputs.datasets.digests}
@@ -253,8 +271,13 @@ class Run:
         digests |= {
             f"prompt:{name}": digest_bytes(text.encode("utf-8")) for name, text in inputs.prompts.items() if text
         }
+        digests |= {
+            f"rubric:{name}": digest_bytes(judge.rubric.encode("utf-8")) for name, judge in self._judges.items()
+        }
         if inputs.schema is not None:
             digests["schema"] = digest_bytes(inputs.schema)
+        if inputs.lock is not None:
+            digests["lock"] = inputs.lock.digest
         return RunManifest(
             format_version=FORMAT_VERSION,
             run_id=self._folder.name,
@@ -284,6 +307,8 @@ class Run:
             overrides=inputs.loaded.overrides,
             counters=counters,
             seconds=seconds,
+            peak_bytes=peak_bytes(),
+            locked=inputs.lock.locked if inputs.lock is not None else None,
             warnings=inputs.warnings,
         )
 

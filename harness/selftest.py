@@ -8,24 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.random import Generator
 
-from harness.assembly import assemble_evidence
+from harness.assembly import assemble_evidence, schema_validator
 from harness.data.splits import refuse_overlap
 from harness.errors import InvalidInputError
+from harness.findings import Estimate
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import decide
-from harness.records import BASE_MODEL, BenchmarkResult, Estimate, Example, Liveness, Score, ScoreResult
-from harness.scoring.text import exact_match
+from harness.records import (
+    BASE_MODEL,
+    BenchmarkResult,
+    Example,
+    Liveness,
+    Prediction,
+    Preference,
+    Score,
+    ScoreResult,
+    Unscored,
+)
+from harness.scoring.apply import apply_scorer
+from harness.scoring.declared import scorers_of
+from harness.scoring.json_schema import SchemaValidator
 from harness.stats.proportion import proportion_estimate
 from harness.store.runs import StoredRun
-from harness.suite.schema import BenchmarkDrop, Suite, ValidOutput
+from harness.suite.checks import BenchmarkDrop, ValidOutput
+from harness.suite.schema import Suite
 
 PLANTED_DROP = 0.05  # of all questions, or the margin where that is wider: what may be lost is no fault
 PLANTED_TRUNCATION = 0.05  # of the probe's answers
 Plant = Callable[[Evidence, Generator], Evidence]
+T = TypeVar("T")
+AnswerScorer = Callable[[str, Prediction, Example], ScoreResult]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +65,7 @@ def run_selftest(run: StoredRun, suite: Suite, *, replicates: int, seed: int) ->
     """
     _, evidence = assemble_evidence(run, suite)
     trials: list[Trial] = []
-    for name, meaning, wanted, plant in _scenarios(suite, evidence):
+    for name, meaning, wanted, plant in _scenarios(suite, evidence, _answer_scorer(suite, schema_validator(run))):
         rng = np.random.default_rng([seed, len(trials)])
         shipped = sum(decide(suite, plant(_redraw(evidence, rng), rng)).decision == "ship" for _ in range(replicates))
         hits = shipped if wanted == "ship" else replicates - shipped
@@ -64,11 +82,28 @@ def run_selftest(run: StoredRun, suite: Suite, *, replicates: int, seed: int) ->
     return trials
 
 
-def _scenarios(suite: Suite, evidence: Evidence) -> list[tuple[str, str, str, Plant]]:
+def _answer_scorer(suite: Suite, validator: SchemaValidator | None) -> AnswerScorer:
+    """Scores an answer as if it had been given to any example; replicates bring the same pairs again and again."""
+    known = scorers_of(suite)
+
+    @cache
+    def scored(scorer: str, text: str, logprob: float | None, example: Example) -> ScoreResult:
+        return apply_scorer(known[scorer], text, example, validator, logprob)
+
+    def score(scorer: str, answer: Prediction, example: Example) -> ScoreResult:
+        if answer.error is not None:
+            return Unscored(f"no answer: {answer.error}")
+        seen = Example(id="", messages=(), target=example.target, tags=example.tags)  # what a scorer sees of it
+        return scored(scorer, answer.text, answer.logprob, seen)
+
+    return score
+
+
+def _scenarios(suite: Suite, evidence: Evidence, score: AnswerScorer) -> list[tuple[str, str, str, Plant]]:
     found: list[tuple[str, str, str, Plant]] = [
         ("as it is", "the candidate's own outcomes; it ships when it deserves to", "ship", lambda e, _: e),
         ("equal systems", "candidate and closest baseline exchange answers by coin", "not ship", _exchange),
-        ("shuffled answers", "the candidate's answers under wrong examples", "not ship", _shuffle),
+        ("shuffled answers", "the candidate's answers under wrong examples", "not ship", _shuffle(score)),
         ("base as candidate", "a baseline's answers handed in as the candidate's", "not ship", _impostor),
         ("adapter without effect", "logits and answers equal the base model's", "not ship", _null_adapter),
     ]
@@ -100,6 +135,7 @@ def _redraw(evidence: Evidence, rng: Generator) -> Evidence:
     examples: dict[str, tuple[Example, ...]] = {}
     scores: dict[tuple[str, str, str], dict[str, ScoreResult]] = {key: {} for key in evidence.scores}
     answers = {key: dict(found) for key, found in evidence.answers.items()}
+    preferences = {key: dict(found) for key, found in evidence.preferences.items()}
     for dataset, rows in evidence.examples.items():
         drawn = [rows[index] for index in rng.integers(len(rows), size=len(rows))]
         renamed = [replace(row, id=f"{row.id}#{place}") for place, row in enumerate(drawn)]
@@ -111,12 +147,23 @@ def _redraw(evidence: Evidence, rng: Generator) -> Evidence:
         for (system, name), given in evidence.answers.items():
             if name == dataset:
                 answers[system, name] = {new.id: given[old.id] for new, old in zip(renamed, drawn, strict=True)}
+        if dataset == "test":
+            for pair, asked in evidence.preferences.items():
+                rows_of = zip(renamed, drawn, strict=True)
+                preferences[pair] = {new.id: replace(asked[old.id], example_id=new.id) for new, old in rows_of}
     benchmarks = {}
     for name in {name for name, _ in evidence.benchmarks}:
         picks = _stratified(evidence.benchmarks[name, BASE_MODEL], rng)
         for key in ((name, BASE_MODEL), (name, evidence.candidate)):
             benchmarks[key] = _pick(evidence.benchmarks[key], picks)
-    return replace(evidence, examples=examples, scores=scores, answers=answers, benchmarks=benchmarks)
+    return replace(
+        evidence,
+        examples=examples,
+        scores=scores,
+        answers=answers,
+        benchmarks=benchmarks,
+        preferences=preferences,
+    )
 
 
 def _stratified(result: BenchmarkResult, rng: Generator) -> list[str]:
@@ -143,6 +190,11 @@ def _with_candidate_scores(
     return replace(evidence, scores=scores)
 
 
+def _with_candidate_answers(evidence: Evidence, answers: Mapping[str, Prediction]) -> Evidence:
+    """The evidence with the candidate's answers to the test set replaced, which corpus scores are made of."""
+    return replace(evidence, answers={**evidence.answers, (evidence.candidate, "test"): answers})
+
+
 def _closest(evidence: Evidence) -> str:
     """The baseline with the best mean on the scorer that every run has."""
 
@@ -155,31 +207,58 @@ def _closest(evidence: Evidence) -> str:
 
 def _exchange(evidence: Evidence, rng: Generator) -> Evidence:
     """Two systems that differ as candidate and closest baseline do, and of which neither is better."""
-    rival = _closest(evidence)
+    rival, candidate = _closest(evidence), evidence.candidate
     swap = {example.id: bool(rng.integers(2)) for example in evidence.examples["test"]}
-    scores = dict(evidence.scores)
+
+    def mixed(mine: Mapping[str, T], other: Mapping[str, T]) -> dict[str, T]:
+        return {key: other[key] if swap[key] else mine[key] for key in mine}
+
+    scores, answers = dict(evidence.scores), dict(evidence.answers)
     for system, dataset, scorer in evidence.scores:
-        if (system, dataset) == (evidence.candidate, "test"):
+        if (system, dataset) == (candidate, "test"):
             ours, theirs = evidence.scores[system, "test", scorer], evidence.scores[rival, "test", scorer]
-            scores[system, "test", scorer] = {key: theirs[key] if swap[key] else ours[key] for key in ours}
-            scores[rival, "test", scorer] = {key: ours[key] if swap[key] else theirs[key] for key in ours}
-    return replace(evidence, scores=scores)
-
-
-def _shuffle(evidence: Evidence, rng: Generator) -> Evidence:
-    """What shuffled answers score: the candidate is right as often as its answer fits another example."""
-    rows = evidence.examples["test"]
-    answers = evidence.answers[evidence.candidate, "test"]
-    moved: dict[str, ScoreResult] = {
-        row.id: exact_match(answers[rows[place].id].text, row.target or "")
-        for row, place in zip(rows, rng.permutation(len(rows)), strict=True)
+            scores[system, "test", scorer], scores[rival, "test", scorer] = mixed(ours, theirs), mixed(theirs, ours)
+    said, rival_said = evidence.answers[candidate, "test"], evidence.answers[rival, "test"]
+    answers[candidate, "test"], answers[rival, "test"] = mixed(said, rival_said), mixed(rival_said, said)
+    preferences = {
+        (judge, name): {key: _turned(row) if swap[key] else row for key, row in found.items()}
+        if name == rival
+        else found
+        for (judge, name), found in evidence.preferences.items()
     }
-    return _with_candidate_scores(evidence, "test", lambda _, __: dict(moved))
+    return replace(evidence, scores=scores, answers=answers, preferences=preferences)
+
+
+def _turned(preference: Preference) -> Preference:
+    """The preference when each of the two had given the other's answer."""
+    first, second = preference.shown_first, preference.shown_second
+    if first is None or second is None:
+        return preference
+    opposite: dict[int, Literal[-1, 0, 1]] = {-1: 1, 0: 0, 1: -1}
+    return replace(preference, shown_first=opposite[second], shown_second=opposite[first])
+
+
+def _shuffle(score: AnswerScorer) -> Plant:
+    """The candidate is right as often as its answer fits another example."""
+
+    def plant(evidence: Evidence, rng: Generator) -> Evidence:
+        rows = evidence.examples["test"]
+        answers = evidence.answers[evidence.candidate, "test"]
+        order = rng.permutation(len(rows))
+        moved = {row.id: answers[rows[place].id] for row, place in zip(rows, order, strict=True)}
+
+        def change(scorer: str, _: Mapping[str, ScoreResult]) -> dict[str, ScoreResult]:
+            return {row.id: score(scorer, moved[row.id], row) for row in rows}
+
+        return _with_candidate_scores(_with_candidate_answers(evidence, moved), "test", change)
+
+    return plant
 
 
 def _impostor(evidence: Evidence, rng: Generator) -> Evidence:
     rival = _closest(evidence)
-    return _with_candidate_scores(evidence, "test", lambda scorer, _: dict(evidence.scores[rival, "test", scorer]))
+    changed = _with_candidate_answers(evidence, evidence.answers[rival, "test"])
+    return _with_candidate_scores(changed, "test", lambda scorer, _: dict(evidence.scores[rival, "test", scorer]))
 
 
 def _null_adapter(evidence: Evidence, rng: Generator) -> Evidence:

@@ -18,6 +18,7 @@ from harness.records import (
     LossPoint,
     Message,
     Prediction,
+    Preference,
     QuestionOutcome,
     RunManifest,
     SystemFact,
@@ -75,6 +76,7 @@ class Fixture:
     replicas_right: tuple[Callable[[int], bool], ...] = ()  # one for each further training seed
     trained_tokens: int = 0  # what the counters say when there is no history
     drift: tuple[float, ...] = ()  # divergence of each row of general.jsonl
+    preferences: tuple[Preference, ...] = ()
     edit_predictions: Callable[[list[Prediction]], list[Prediction]] = lambda rows: rows
     edit_benchmarks: Callable[[list[BenchmarkResult]], list[BenchmarkResult]] = lambda rows: rows
     tags: Callable[[int], tuple[str, ...]] = lambda i: ("odd",) if i % 2 else ()
@@ -119,6 +121,7 @@ class Fixture:
                     DriftRow(prompts="general.jsonl", example_id=f"g{i}", kl=value, tokens=9)
                     for i, value in enumerate(self.drift)
                 ],
+                "preferences": self.preferences,
             },
             reports={name: record for name, record in reports.items() if record is not None},
         )

@@ -18,7 +18,7 @@ TEMPLATE = (
 SPECIAL = ["<|im_start|>", "<|im_end|>"]
 
 
-def make_tiny_model(folder: Path, *, seed: int = 0, template: str = TEMPLATE) -> Path:
+def make_tiny_model(folder: Path, *, seed: int = 0, template: str = TEMPLATE, hidden: int = 32) -> Path:
     """Write a model folder: config, safetensors, tokenizer with a chat template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate([*SPECIAL, *alphabet])}
@@ -32,8 +32,8 @@ def make_tiny_model(folder: Path, *, seed: int = 0, template: str = TEMPLATE) ->
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -48,9 +48,9 @@ def make_tiny_model(folder: Path, *, seed: int = 0, template: str = TEMPLATE) ->
     return folder
 
 
-def load_tiny(folder: Path, *, seed: int = 0) -> LoadedModel:
+def load_tiny(folder: Path, *, seed: int = 0, hidden: int = 32) -> LoadedModel:
     """Make and load a tiny model."""
-    return load("tiny", make_tiny_model(folder, seed=seed))
+    return load("tiny", make_tiny_model(folder, seed=seed, hidden=hidden))
 
 
 LABELS = ("red", "blue")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.store.answers import AnswerStore, StoredWeights
+    from harness.store.trainings import StoredTraining
+
+    Trainings = tuple[StoredTraining, ...]
 
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -52,25 +55,27 @@ def _read_size(_context: click.Context, _option: click.Parameter, text: str | No
 @click.option("--weights", "prefix", metavar="PREFIX", help="Of these weights only, by how their digest begins.")
 @json_option
 def cache(prune: bool, age: timedelta | None, size: int | None, prefix: str | None, as_json: bool) -> None:
-    """Show the answers and scores kept from earlier runs, or remove them."""
+    """Show the answers, scores and trainings kept from earlier runs, or remove them."""
     from harness.clock import utc_now
     from harness.environment import cache_folder
     from harness.store.answers import ANSWERS, AnswerStore
+    from harness.store.trainings import TRAININGS, TrainingStore
 
     if not prune and (age, size, prefix) != (None, None, None):
         raise click.UsageError("--older-than, --max-size and --weights say what --prune removes; add --prune")
-    path = cache_folder() / ANSWERS
+    path, since = cache_folder() / ANSWERS, None if age is None else utc_now() - age
+    trainings = TrainingStore(cache_folder() / TRAININGS)
+    forgotten = trainings.prune(unused_since=since, keep_bytes=size) if prune and prefix is None else ()
     if not path.exists():
-        _say_nothing(path, prune=prune, as_json=as_json)
+        _say_nothing(path, trainings.summary(), forgotten, prune=prune, as_json=as_json)
         return
     with AnswerStore(path, clock=utc_now) as store:
         if prune:
             weights = None if prefix is None else _find_weights(store, prefix)
-            since = None if age is None else utc_now() - age
             removed = store.prune(weights=weights, unused_since=since, keep_bytes=size)
-            _show_removed(path, removed, as_json=as_json)
+            _show_removed(path, removed, forgotten, as_json=as_json)
         else:
-            _show(path, store, as_json=as_json)
+            _show(path, store, trainings.summary(), as_json=as_json)
 
 
 def _find_weights(store: AnswerStore, prefix: str) -> str:
@@ -81,14 +86,33 @@ def _find_weights(store: AnswerStore, prefix: str) -> str:
     return found[0]
 
 
-def _say_nothing(path: Path, *, prune: bool, as_json: bool) -> None:
+def _say_nothing(path: Path, trainings: Trainings, forgotten: Trainings, *, prune: bool, as_json: bool) -> None:
     if as_json:
-        print_json({"path": str(path), "bytes": 0} | ({"removed": []} if prune else {"weights": [], "refusals": []}))
-    else:
-        click.echo(f"nothing is stored: there is no {path}")
+        nothing = {"removed": [], "forgotten": _plain(forgotten)} if prune else {"weights": [], "refusals": []}
+        print_json({"path": str(path), "bytes": 0, "trainings": _plain(trainings)} | nothing)
+        return
+    click.echo(f"nothing is stored: there is no {path}")
+    _list_trainings(trainings, forgotten)
 
 
-def _show(path: Path, store: AnswerStore, *, as_json: bool) -> None:
+def _plain(trainings: Trainings) -> list[dict[str, object]]:
+    return [
+        {"key": one.key, "finished": one.finished, "bytes": one.bytes, "last_use": one.last_use.isoformat()}
+        for one in trainings
+    ]
+
+
+def _list_trainings(trainings: Trainings, forgotten: Trainings) -> None:
+    from harness.report.formatting import moment
+
+    for one in forgotten:
+        click.echo(f"removed: training {one.key[:12]}, {_in_units(one.bytes)}")
+    for one in trainings:
+        state = "finished" if one.finished else "interrupted"
+        click.echo(f"training {one.key[:12]}, {state}, {_in_units(one.bytes)}, {moment(one.last_use.isoformat())}")
+
+
+def _show(path: Path, store: AnswerStore, trainings: Trainings, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from harness.report.formatting import clean, moment, one_line
@@ -96,7 +120,7 @@ def _show(path: Path, store: AnswerStore, *, as_json: bool) -> None:
     stored, refusals, size = store.summary(), store.refusals(), path.stat().st_size
     if as_json:
         rows = {"weights": [asdict(one) for one in stored], "refusals": [asdict(one) for one in refusals]}
-        print_json({"path": str(path), "bytes": size, **rows})
+        print_json({"path": str(path), "bytes": size, **rows, "trainings": _plain(trainings)})
         return
     click.echo(f"{path}: {_in_units(size)}")
     if stored:
@@ -108,22 +132,25 @@ def _show(path: Path, store: AnswerStore, *, as_json: bool) -> None:
         name, when = clean(refusal.weights[:12]), moment(refusal.refused)
         click.echo(f"refused: {name}, {refusal.rows:,} rows forgotten on {when}: {one_line(clean(refusal.why))}")
     if not stored:
-        click.echo("nothing is stored")
+        click.echo("no answers are stored" if trainings else "nothing is stored")
+    _list_trainings(trainings, ())
 
 
-def _show_removed(path: Path, removed: tuple[StoredWeights, ...], *, as_json: bool) -> None:
+def _show_removed(path: Path, removed: tuple[StoredWeights, ...], forgotten: Trainings, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from harness.report.formatting import clean, plural
 
     size = path.stat().st_size
     if as_json:
-        print_json({"path": str(path), "bytes": size, "removed": [asdict(one) for one in removed]})
+        found = {"removed": [asdict(one) for one in removed], "forgotten": _plain(forgotten)}
+        print_json({"path": str(path), "bytes": size, **found})
         return
+    _list_trainings((), forgotten)
     for one in removed:
         rows = f"{plural(one.answers, 'answer')} and {plural(one.scores, 'score')}"
         click.echo(f"removed: {clean(one.weights[:12])}, {rows} (batches: {one.batches:,})")
-    if not removed:
+    if not (removed or forgotten):
         click.echo("nothing to remove")
     click.echo(f"{path}: {_in_units(size)}")
 

@@ -7,27 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.output import json_option, print_json
+from harness.cli.output import Share, json_option, print_json
 
 if TYPE_CHECKING:
     from harness.comparison import FileComparison
-
-
-class _Share(click.ParamType[float]):
-    """A share above 0 and below 1, as 0.05 or 5%."""
-
-    name = "FRACTION"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from pydantic import TypeAdapter, ValidationError
-
-        from harness.suite.schema import OpenFraction
-
-        try:
-            share: float = TypeAdapter(OpenFraction).validate_python(value)
-        except ValidationError:
-            self.fail(f"{value!r} is no share above 0 and below 1; write 0.05 or 5%", param, ctx)
-        return share
 
 
 @click.command()
@@ -36,8 +19,8 @@ class _Share(click.ParamType[float]):
 @click.option("--scorer", help="Which score, when a file has several.")
 @click.option("--baseline-system", help="Which system of the baseline file, when it has several.")
 @click.option("--candidate-system", help="Which system of the candidate file, when it has several.")
-@click.option("--margin", type=_Share(), help="Ship when shown to be less than this much worse; 0.05 or 5%.")
-@click.option("--min-gain", type=_Share(), help="Ship when shown to be better by more than this; 0.05 or 5%.")
+@click.option("--margin", type=Share(), help="Ship when shown to be less than this much worse; 0.05 or 5%.")
+@click.option("--min-gain", type=Share(), help="Ship when shown to be better by more than this; 0.05 or 5%.")
 @click.option("--alpha", type=click.FloatRange(0.0001, 0.2), default=0.05, show_default=True, help="Error rate.")
 @click.option(
     "--mode",
@@ -53,6 +36,12 @@ class _Share(click.ParamType[float]):
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples and the random order."
 )
 @click.option("--cluster-by", metavar="FIELD", help="Rows with the same value of this field are not independent.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one page on two runs: what differs between them, their checks, and the answers that changed.",
+)
 @json_option
 def compare(  # noqa: PLR0913  one parameter per option, as click hands them over
     baseline: Path,
@@ -67,6 +56,7 @@ def compare(  # noqa: PLR0913  one parameter per option, as click hands them ove
     look_every: int | None,
     seed: int,
     cluster_by: str | None,
+    page: Path | None,
     as_json: bool,
 ) -> None:
     """Decide whether CANDIDATE beats BASELINE, two files of per-example scores or two runs."""
@@ -90,16 +80,30 @@ def compare(  # noqa: PLR0913  one parameter per option, as click hands them ove
         cluster_by=cluster_by,
     )
     found = compare_files(baseline, candidate, settings)
+    if page is not None:
+        _write_page(found, page)
     decision = STATUS_DECISIONS[found.status]
     exit_code = int(EXIT_CODES[decision])
     if as_json:
-        print_json({"decision": decision, "exit_code": exit_code, **_facts(found)})
+        written = {} if page is None else {"page": str(page)}
+        print_json({"decision": decision, "exit_code": exit_code, **_facts(found), **written})
     else:
         click.echo(f"{decision}: {found.reason}")
         if found.needs:
             click.echo(f"to settle it: {found.needs}")
         click.echo(f"{found.method}; read as {found.baseline.format} and {found.candidate.format}; seed {seed}")
+        if page is not None:
+            click.echo(f"page: {page}")
     sys.exit(exit_code)
+
+
+def _write_page(found: FileComparison, page: Path) -> None:
+    from harness.comparison import describe_runs
+    from harness.files import write_text
+    from harness.report.compare_html import render_compare_page
+    from harness.report.view_compare import build_compare_page
+
+    write_text(page, render_compare_page(build_compare_page(describe_runs(found))))
 
 
 def _facts(found: FileComparison) -> dict[str, Any]:

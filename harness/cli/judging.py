@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from harness.cli.completion import complete_runs
+from harness.cli.github import tell_actions
 from harness.cli.output import (
     accept_options,
-    accepted_checks,
     command_line,
     finish,
     json_option,
@@ -23,6 +24,7 @@ from harness.cli.output import (
 @suite_options
 @click.option("--adapter", type=click.Path(path_type=Path), help="Judge this adapter instead of training one.")
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is stored.")
+@click.option("--locked", is_flag=True, help="Refuse (5) a suite that is not as `harness lock` left it.")
 @json_option
 @accept_options
 def run(
@@ -30,31 +32,33 @@ def run(
     settings: tuple[str, ...],
     adapter: Path | None,
     fresh: bool,
+    locked: bool,
     as_json: bool,
-    names: tuple[str, ...],
-    reasons: tuple[str, ...],
+    accepted: dict[str, str],
 ) -> None:
     """Train the candidate, compare it with every arm, and decide."""
     from harness.clock import utc_now
     from harness.judge import judge_run
+    from harness.locking import hold_to_lock
     from harness.prepare import read_inputs
     from harness.produce import AlreadyPromoted, Unchanged, produce
     from harness.progress import PrintedProgress
     from harness.store.project import project_folders
 
-    accepted = accepted_checks(names, reasons)
     loaded = load(suite, settings)
     folders = project_folders(loaded.folder)
     inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
+    inputs = hold_to_lock(inputs, required=locked)
     say_notes(inputs.warnings, inputs.absent)
-    made = produce(
-        inputs,
-        reports=folders.reports,
-        clock=utc_now,
-        progress=PrintedProgress(),
-        command=command_line(),
-        fresh=fresh,
-    )
+    with PrintedProgress() as progress:
+        made = produce(
+            inputs,
+            reports=folders.reports,
+            clock=utc_now,
+            progress=progress,
+            command=command_line(),
+            fresh=fresh,
+        )
     if isinstance(made, AlreadyPromoted):
         if as_json:
             print_json({"already_promoted": made.name})
@@ -66,7 +70,8 @@ def run(
             f"nothing changed since run {made.folder.name}: it is judged again (--fresh computes anew)", err=True
         )
         made = made.folder
-    finish(judge_run(made, utc_now, registry=folders.baselines, accepted=accepted), as_json=as_json)
+    judgement = judge_run(made, utc_now, registry=folders.baselines, accepted=accepted)
+    finish(judgement, as_json=as_json, suite_file=loaded.path)
 
 
 @click.command()
@@ -75,6 +80,7 @@ def run(
 @json_option
 def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> None:
     """Train the candidate only; the suite must still be one that could judge it."""
+    from harness.clock import utc_now
     from harness.prepare import read_inputs
     from harness.produce import train_only
     from harness.progress import PrintedProgress
@@ -83,7 +89,8 @@ def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> N
     loaded = load(suite, settings)
     inputs = read_inputs(loaded, registry=project_folders(loaded.folder).baselines)
     say_notes(inputs.warnings, {})
-    history = train_only(inputs, out, PrintedProgress())
+    with PrintedProgress() as progress:
+        history = train_only(inputs, out, progress, clock=utc_now)
     summary = {"adapter": str(out), "best_step": history.best_step, "stop_reason": history.stop_reason}
     if as_json:
         print_json(summary)
@@ -93,21 +100,21 @@ def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> N
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @json_option
 @accept_options
-def gate(run: Path, as_json: bool, names: tuple[str, ...], reasons: tuple[str, ...]) -> None:
+def gate(run: Path, as_json: bool, accepted: dict[str, str]) -> None:
     """Judge a stored run again, without loading a model."""
     from harness.clock import utc_now
     from harness.judge import judge_run
     from harness.store.project import project_folders
 
     registry = project_folders(run).baselines
-    finish(judge_run(run, utc_now, registry=registry, accepted=accepted_checks(names, reasons)), as_json=as_json)
+    finish(judge_run(run, utc_now, registry=registry, accepted=accepted), as_json=as_json)
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @json_option
 def report(run: Path, as_json: bool) -> None:
     """Write the reports of a stored run again; exit 0 whatever the verdict."""
@@ -116,6 +123,7 @@ def report(run: Path, as_json: bool) -> None:
     from harness.store.project import project_folders
 
     judgement = judge_run(run, utc_now, registry=project_folders(run).baselines)
+    tell_actions(judgement)
     page = judgement.folder / "report.html"
     if as_json:
         print_json({"report": str(page), "decision": judgement.record.verdict.decision})
@@ -124,7 +132,7 @@ def report(run: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option("--replicates", type=click.IntRange(100), default=500, show_default=True, help="Runs of each scenario.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
 @json_option

@@ -7,11 +7,20 @@ from typing import Any
 import click
 
 from harness import __version__
+from harness.cli.advising import advise
 from harness.cli.caching import cache
 from harness.cli.comparing import compare
+from harness.cli.first_run import doctor
+from harness.cli.github import guard_output
+from harness.cli.inspecting import explain, export, show
 from harness.cli.judging import gate, report, run, selftest, train
+from harness.cli.linting import lint
+from harness.cli.locking import lock
 from harness.cli.output import command_line
+from harness.cli.publishing import card
 from harness.cli.registry import baselines, history, promote, verify
+from harness.cli.reviewing import review
+from harness.cli.showing import show_data
 from harness.cli.suites import init, plan, validate
 from harness.errors import ExitCode, HarnessError
 
@@ -40,20 +49,31 @@ def main(debug: bool) -> None:
 
     Exit codes: 0 ship or done, 1 broke, 2 invalid input, 3 hold, 4 undecided, 5 evidence refused, 130 interrupted.
     """
+    guard_output()
 
 
 for command in (
+    advise,
     baselines,
     cache,
+    card,
     compare,
+    doctor,
+    explain,
+    export,
     gate,
     history,
     init,
+    lint,
+    lock,
     plan,
     promote,
     report,
+    review,
     run,
     selftest,
+    show,
+    show_data,
     train,
     validate,
     verify,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.completion import complete_suites
+from harness.cli.github import tell_actions
 from harness.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -17,6 +20,28 @@ if TYPE_CHECKING:
     from harness.suite.load import LoadedSuite
 
 JSON_VERSION = 1
+
+
+class Share(click.ParamType[float]):
+    """A share as 0.05 or 5%: above 0 and below 1, or with its `ends` from 0 to 1."""
+
+    name = "FRACTION"
+
+    def __init__(self, *, ends: bool = False) -> None:
+        self._ends = ends
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share; a usage error for anything else."""
+        from pydantic import TypeAdapter, ValidationError
+
+        from harness.suite.declaration import Fraction, OpenFraction
+
+        try:
+            share: float = TypeAdapter(Fraction if self._ends else OpenFraction).validate_python(value)
+        except ValidationError:
+            limits = "from 0 to 1" if self._ends else "above 0 and below 1"
+            self.fail(f"{value!r} is no share {limits}; write 0.05 or 5%", param, ctx)
+        return share
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,14 +55,19 @@ def suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key; recorded in the report."
         ),
-        click.argument("suite", type=click.Path(path_type=Path)),
+        click.argument("suite", type=click.Path(path_type=Path), shell_complete=complete_suites),
     ):
         command = decorate(command)
     return command
 
 
 def accept_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --accept-undecided and --reason, which come in pairs."""
+    """Add --accept-undecided and --reason, which come in pairs, as the one argument `accepted`: check -> reason."""
+
+    @functools.wraps(command)
+    def accepting(*arguments: Any, names: tuple[str, ...], reasons: tuple[str, ...], **options: Any) -> Any:
+        return command(*arguments, accepted=_accepted_checks(names, reasons), **options)
+
     for decorate in (
         click.option("--reason", "reasons", multiple=True, help="Why; one for each --accept-undecided."),
         click.option(
@@ -48,11 +78,11 @@ def accept_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Let this undecided check pass; recorded.",
         ),
     ):
-        command = decorate(command)
-    return command
+        accepting = decorate(accepting)
+    return accepting
 
 
-def accepted_checks(names: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:
+def _accepted_checks(names: Sequence[str], reasons: Sequence[str]) -> dict[str, str]:
     """Check name -> reason; InvalidInputError when one lacks the other."""
     if len(names) != len(reasons) or not all(reason.strip() for reason in reasons):
         raise InvalidInputError("each --accept-undecided CHECK needs a --reason TEXT of its own")
@@ -72,8 +102,8 @@ def load(suite: Path, settings: Sequence[str]) -> LoadedSuite:
     return load_suite(suite, overrides)
 
 
-def finish(judgement: Judgement, *, as_json: bool) -> None:
-    """Print one summary of a judged run and leave with its exit code."""
+def finish(judgement: Judgement, *, as_json: bool, suite_file: Path | None = None) -> None:
+    """Print one summary of a judged run, tell GitHub Actions where it runs there, and leave with its exit code."""
     verdict, counters = judgement.record.verdict, judgement.record.manifest.counters
     if as_json:
         print_json(
@@ -97,6 +127,7 @@ def finish(judgement: Judgement, *, as_json: bool) -> None:
             f"{counters.forwarded_tokens:,} forwarded tokens; {counters.model_loads} model load"
         )
         click.echo(f"report: {judgement.folder / 'report.html'}")
+    tell_actions(judgement, suite_file)
     sys.exit(int(judgement.exit_code))
 
 
@@ -110,7 +141,10 @@ def say_notes(warnings: Sequence[str], absent: Mapping[str, str]) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print the one object of --json, with the version of its form."""
-    click.echo(json.dumps({"json_version": JSON_VERSION, **value}, ensure_ascii=False, allow_nan=False))
+    from harness.report.github import inert_json
+
+    text = json.dumps({"json_version": JSON_VERSION, **value}, ensure_ascii=False, allow_nan=False)
+    click.echo(inert_json(text))
 
 
 def command_line() -> str:

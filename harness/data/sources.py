@@ -1,8 +1,16 @@
-"""Read JSON Lines strictly: the bytes that are hashed are the bytes that are parsed."""
+"""Read rows strictly from JSON Lines, JSON arrays and raw text: the bytes that are hashed are those that are parsed.
+
+A file has at most 1 GiB, packed and unpacked, and a row 4 MiB; JSON nests at most 100 levels.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
+import json
+import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +20,13 @@ from harness.errors import InvalidInputError
 from harness.strict_json import StrictJsonError, parse
 
 MAX_FILE_BYTES = 1 << 30
-MAX_LINE_BYTES = 4 << 20
+MAX_ROW_BYTES = 4 << 20
 MAX_PROBLEMS_SHOWN = 20
+JSON_LINES = "JSON Lines"
+
+_BOM = b"\xef\xbb\xbf"
+_SPACE = re.compile(r"[ \t\r\n]*")
+_LENIENT = json.JSONDecoder()  # finds where a row of an array ends; the row is then parsed strictly
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +39,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The rows of one file and the SHA-256 of its bytes."""
+    """The rows of one file, the SHA-256 of its bytes as they lie on disk, and what kind of file it is."""
 
     path: Path
     digest: str
     rows: tuple[Row, ...]
+    container: str = JSON_LINES
+    renamed: frozenset[str] = frozenset()  # the columns that the suite's `data.columns` took
 
 
 def read_json_lines(path: Path) -> Source:
@@ -40,16 +55,85 @@ def read_json_lines(path: Path) -> Source:
         InvalidInputError: naming file and line of each problem (the first 20), or when the file cannot be read.
     """
     content = read_limited(path)
+    return Source(path=path, digest=hashlib.sha256(content).hexdigest(), rows=rows_of_lines(content, path.name))
+
+
+def rows_of_lines(content: bytes, name: str) -> tuple[Row, ...]:
+    """The rows of JSON Lines; `name` is the file's in messages.
+
+    Raises:
+        InvalidInputError: naming file and line of each problem (the first 20).
+    """
+    _refuse_utf16(content, name)
     rows: list[Row] = []
     problems: list[str] = []
     for number, line in enumerate(content.split(b"\n"), start=1):
-        where = f"{path.name}:{number}"
+        where = f"{name}:{number}"
         try:
             rows.extend(_parse_line(line, where))
         except ValueError as error:
             problems.append(f"{where}: {error}")
     raise_problems(problems)
-    return Source(path=path, digest=hashlib.sha256(content).hexdigest(), rows=tuple(rows))
+    return tuple(rows)
+
+
+def rows_of_json(content: bytes, name: str) -> tuple[Row, ...]:
+    """The rows of one JSON array of objects, each with the line where it begins; else those of JSON Lines.
+
+    Raises:
+        InvalidInputError: naming file and line of each problem (the first 20).
+    """
+    text = decode(content, name)
+    at = _skip(text, 0)
+    if not text.startswith("[", at):
+        return rows_of_lines(content, name)
+    rows: list[Row] = []
+    problems: list[str] = []
+    at, line, counted = _skip(text, at + 1), 1, 0
+    closed = text.startswith("]", at)
+    while not closed:
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            end = _end_of_value(text, at)
+        except StrictJsonError as error:  # what follows cannot be told apart into rows
+            problems.append(_not_json(error, f"{name}:{line + error.line - 1}"))
+            break
+        try:
+            rows.append(Row(where=f"{name}:{line}", value=_parse_row(text[at:end])))
+        except StrictJsonError as error:
+            problems.append(_not_json(error, f"{name}:{line + error.line - 1}"))
+        except ValueError as error:
+            problems.append(f"{name}:{line}: {error}")
+        at = _skip(text, end)
+        closed = not text.startswith(",", at)
+        if not closed:
+            at = _skip(text, at + 1)
+    if closed and not text.startswith("]", at):
+        line += text[counted:at].rstrip().count("\n")
+        problems.append(f"{name}:{line}: not valid JSON: a comma or the end of the array is missing after this row")
+    elif closed and (after := _skip(text, at + 1)) != len(text):
+        line += text.count("\n", counted, after)
+        problems.append(f"{name}:{line}: not valid JSON: something follows the end of the array")
+    raise_problems(problems)
+    return tuple(rows)
+
+
+def rows_of_text(content: bytes, name: str) -> tuple[Row, ...]:
+    """The paragraphs of raw text, which empty lines part, as {"text"} rows with the line where each begins.
+
+    Raises:
+        InvalidInputError: it is not UTF-8.
+    """
+    rows: list[Row] = []
+    first, paragraph = 1, list[str]()
+    for number, line in enumerate([*decode(content, name).replace("\r\n", "\n").split("\n"), ""], start=1):
+        if line.strip():
+            first = number if not paragraph else first
+            paragraph.append(line)
+        elif paragraph:
+            rows.append(Row(where=f"{name}:{first}", value={"text": "\n".join(paragraph)}))
+            paragraph = []
+    return tuple(rows)
 
 
 def read_limited(path: Path) -> bytes:
@@ -66,6 +150,41 @@ def read_limited(path: Path) -> bytes:
         raise InvalidInputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
+def unpack(content: bytes, name: str) -> bytes:
+    """The bytes that gzip packed.
+
+    Raises:
+        InvalidInputError: they are damaged, end early, or are over 1 GiB; with the line up to which they could be read.
+    """
+    parts: list[bytes] = []
+    size = lines = 0
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+        try:
+            while part := stream.read1(1 << 16):
+                parts.append(part)
+                size, lines = size + len(part), lines + part.count(b"\n")
+                if size > MAX_FILE_BYTES:
+                    raise InvalidInputError(f"{name}: over {MAX_FILE_BYTES:,} bytes when unpacked; split the file")
+        except (OSError, EOFError, zlib.error) as error:
+            raise InvalidInputError(f"{name}:{lines + 1}: not whole gzip data: {error}") from None
+    return b"".join(parts)
+
+
+def decode(content: bytes, name: str) -> str:
+    """The text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        InvalidInputError: with the line of the first byte that is not UTF-8.
+    """
+    _refuse_utf16(content, name)
+    try:
+        return content.removeprefix(_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content.removeprefix(_BOM)[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise InvalidInputError(f"{name}:{line}: not UTF-8 at byte {column} of the line") from None
+
+
 def raise_problems(problems: list[str]) -> None:
     """Refuse with all problems in one message, the first 20 in full."""
     if problems:
@@ -75,20 +194,53 @@ def raise_problems(problems: list[str]) -> None:
 
 
 def _parse_line(line: bytes, where: str) -> Iterator[Row]:
-    if len(line) > MAX_LINE_BYTES:
-        raise ValueError(f"the line is over {MAX_LINE_BYTES:,} bytes")
-    if line.startswith(b"\xef\xbb\xbf"):
-        line = line[3:]
+    if len(line) > MAX_ROW_BYTES:
+        raise ValueError(f"the line is over {MAX_ROW_BYTES:,} bytes")
     try:
-        text = line.decode("utf-8")
+        text = line.removeprefix(_BOM).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 at byte {error.start + 1}") from None
+        raise ValueError(f"not UTF-8 at byte {error.start + 1} of the line") from None
     if not text.strip(" \t\r"):
         return
     try:
-        value = parse(text)
+        yield Row(where=where, value=_parse_row(text))
     except StrictJsonError as error:
-        raise ValueError(f"not valid JSON: {error}") from None
+        raise ValueError(f"not valid JSON at column {error.column}: {error.problem}") from None
+
+
+def _parse_row(text: str) -> dict[str, Any]:
+    if len(text) > MAX_ROW_BYTES:
+        raise ValueError(f"the row is over {MAX_ROW_BYTES:,} bytes")
+    value = parse(text)
     if not isinstance(value, dict):
-        raise ValueError(f"a row must be a JSON object, not {type(value).__name__}")
-    yield Row(where=where, value=value)
+        hint = "; a file that is one JSON array is named .json" if isinstance(value, list) else ""
+        raise ValueError(f"a row must be a JSON object, not {_json_type(value)}{hint}")
+    return value
+
+
+def _json_type(value: Any) -> str:
+    names = {bool: "a boolean", str: "a string", list: "an array", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _end_of_value(text: str, at: int) -> int:
+    """Where the JSON value that begins at `at` ends; StrictJsonError when it does not."""
+    try:
+        return int(_LENIENT.raw_decode(text, at)[1])
+    except (ValueError, RecursionError):
+        parse(text[at:])  # says what and where
+        raise
+
+
+def _not_json(error: StrictJsonError, where: str) -> str:
+    return f"{where}: not valid JSON: {error.problem}"
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _refuse_utf16(content: bytes, name: str) -> None:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidInputError(f"{name}:1: not UTF-8 but UTF-16; save it as UTF-8")

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import random
-import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data.formats import to_examples
-from harness.data.sources import raise_problems, read_json_lines
+from harness.data.columns import Columns, columns_taken
+from harness.data.folding import fold
+from harness.data.formats import describe, to_examples, to_pairs, to_texts
+from harness.data.reading import read_declared
+from harness.data.sources import Source, raise_problems
 from harness.errors import InvalidInputError
 from harness.records import Example
+from harness.suite.declaration import RowsRef
 from harness.suite.load import LoadedSuite
+from harness.suite.schema import Suite
+from harness.suite.training import LABELLED, Train
 
 MIN_TEST_ROWS = 10
+HELD_OUT = {"test", "probe"}  # nothing is learned from either, so they may have prompts in common
+DEFAULT_SHARE = 0.1  # of rows for validation, where the suite names a file for the labelled ones
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The rows of one training: what is learned from, and what decides when it stops."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datasets:
-    """All examples of a suite; `digests` maps a file as the suite names it to the SHA-256 of its bytes."""
+    """All examples of a suite; by file as it names them, `digests` has the SHA-256 and `formats` what it holds.
+
+    `train` and `validation` are the labelled rows, which shots and passages are drawn from too; `trainings` has the
+    rows of each system that is trained here.
+    """
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
+    trainings: Mapping[str, Split]
     test: tuple[Example, ...]
     probe: tuple[Example, ...]
     mix: tuple[Example, ...]
     digests: dict[str, str]
+    formats: dict[str, str]
 
 
 def load_datasets(loaded: LoadedSuite) -> Datasets:
@@ -35,43 +56,108 @@ def load_datasets(loaded: LoadedSuite) -> Datasets:
 
     Raises:
         InvalidInputError: a row that does not fit, an empty or tiny test set, an id given twice, or a prompt that
-            stands in two of train, validation and test, exactly or after normalisation; with both places.
+            stands in two of train, validation and test, or in train or validation and the probe, exactly or after
+            normalisation; with both places.
     """
-    data, digests = loaded.suite.data, dict[str, str]()
+    datasets = read_datasets(loaded)
+    if len(datasets.test) < MIN_TEST_ROWS:
+        raise InvalidInputError(
+            f"{loaded.suite.data.test}: {len(datasets.test)} test rows; at least {MIN_TEST_ROWS} are needed to compare"
+        )
+    for name, split in datasets.trainings.items():
+        if not split.train or not split.validation:
+            file = loaded.suite.trainings[name].rows or loaded.suite.data.train
+            raise InvalidInputError(
+                f"{file}: {len(split.train)} training and {len(split.validation)} validation rows; add rows"
+            )
+    for name, rows in (("test", datasets.test), ("probe", datasets.probe)):
+        refuse_duplicate_ids(name, rows)
+    own = [split for name, split in datasets.trainings.items() if not loaded.suite.trainings[name].is_labelled]
+    for split in (Split(datasets.train, datasets.validation), *own):
+        learned = {"train": split.train, "validation": split.validation}
+        refuse_overlap(learned | {"test": datasets.test, "mix": datasets.mix, "probe": datasets.probe})
+    return datasets
 
-    def read(relative: str | None, *, labelled: bool) -> tuple[Example, ...]:
-        if relative is None:
+
+def read_datasets(loaded: LoadedSuite) -> Datasets:
+    """Read every data file of the suite and split off the validation rows; whether they are disjoint is not asked.
+
+    Raises:
+        InvalidInputError: naming file and line of each row that does not fit.
+    """
+    data, sources = loaded.suite.data, dict[str, Source]()
+
+    def read(declared: RowsRef | None, *, labelled: bool) -> tuple[Example, ...]:
+        if declared is None:
             return ()
-        source = read_json_lines(loaded.resolve(relative))
-        digests[relative] = source.digest
+        source = sources[str(declared)] = read_declared(loaded, declared)
         return to_examples(source, labelled=labelled)
 
-    train = read(data.train, labelled=True)
+    train = read(data.train if _is_labelled(loaded.suite) else None, labelled=True)
     test = read(data.test, labelled=True)
     probe = read(data.probe, labelled=False)
     mix = read(data.mix.source if data.mix else None, labelled=True)
-    if isinstance(data.validation, str):
-        validation = read(data.validation, labelled=True)
-    else:
+    if isinstance(data.validation, float):
         train, validation = split_validation(train, data.validation, loaded.suite.seed)
-    if len(test) < MIN_TEST_ROWS:
-        raise InvalidInputError(f"{data.test}: {len(test)} test rows; at least {MIN_TEST_ROWS} are needed to compare")
-    if loaded.suite.train is not None and (not train or not validation):
-        raise InvalidInputError(f"{data.train}: {len(train)} training and {len(validation)} validation rows; add rows")
-    for name, rows in (("test", test), ("probe", probe)):
-        refuse_duplicate_ids(name, rows)
-    refuse_overlap({"train": train, "validation": validation, "test": test, "mix": mix})
-    return Datasets(train=train, validation=validation, test=test, probe=probe, mix=mix, digests=digests)
+    else:
+        validation = read(data.validation, labelled=True)
+    labelled = Split(train, validation)
+    trainings = {
+        name: labelled if declared.is_labelled else _own_rows(loaded, declared, sources)
+        for name, declared in loaded.suite.trainings.items()
+    }
+    _refuse_unused_columns(data.columns.named, sources.values())
+    return Datasets(
+        train=train,
+        validation=validation,
+        trainings=trainings,
+        test=test,
+        probe=probe,
+        mix=mix,
+        digests={name: source.digest for name, source in sources.items()},
+        formats={name: describe(source) for name, source in sources.items()},
+    )
+
+
+def _is_labelled(suite: Suite) -> bool:
+    """Whether `data.train` holds labelled rows, which it does unless a training takes it for something else."""
+    return all(train.form == LABELLED for train in suite.trainings.values() if train.rows is None)
+
+
+def _own_rows(loaded: LoadedSuite, train: Train, sources: dict[str, Source]) -> Split:
+    """The rows of a training that has its own, with a share of them for validation."""
+    declared = train.rows or loaded.suite.data.train
+    assert declared is not None  # the suite was found to be complete
+    source = sources[str(declared)] = read_declared(loaded, declared)
+    rows = training_rows(source, train)
+    share = loaded.suite.data.validation
+    return Split(*split_validation(rows, share if isinstance(share, float) else DEFAULT_SHARE, loaded.suite.seed))
+
+
+def training_rows(source: Source, train: Train) -> tuple[Example, ...]:
+    """The rows of a file in the form that a training learns from.
+
+    Raises:
+        InvalidInputError: naming file and line of each row that does not fit.
+    """
+    if train.objective == "dpo":
+        return to_pairs(source)
+    return to_texts(source) if train.objective == "continued_pretraining" else to_examples(source, labelled=True)
+
+
+def _refuse_unused_columns(columns: Columns, sources: Iterable[Source]) -> None:
+    found = frozenset[str]().union(*(source.renamed for source in sources))
+    if unused := sorted(columns_taken(columns) - found):
+        raise InvalidInputError(f"data.columns: no file has a column {', '.join(map(repr, unused))}")
 
 
 def split_validation(
     rows: tuple[Example, ...], share: float, seed: int
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """Draw `share` of the rows by the seed; rows with the same normalised prompt stay on one side."""
-    groups: dict[str, list[Example]] = defaultdict(list)
-    for row in rows:
-        groups[prompt_key(row)].append(row)
-    keys = sorted(groups)
+    row_keys = [prompt_key(row) for row in rows]
+    counts = Counter(row_keys)
+    keys = sorted(counts)
     random.Random(f"validation {seed}").shuffle(keys)
     wanted = max(1, round(share * len(rows)))
     held: set[str] = set()
@@ -80,18 +166,15 @@ def split_validation(
         if count >= wanted:
             break
         held.add(key)
-        count += len(groups[key])
-    kept = tuple(row for row in rows if prompt_key(row) not in held)
-    return kept, tuple(row for row in rows if prompt_key(row) in held)
+        count += counts[key]
+    kept = tuple(row for row, key in zip(rows, row_keys, strict=True) if key not in held)
+    return kept, tuple(row for row, key in zip(rows, row_keys, strict=True) if key in held)
 
 
 def prompt_key(example: Example) -> str:
-    """The prompt without case, spacing, punctuation and compatibility forms: equal keys are the same question."""
+    """The prompt without what a reader does not see (`fold`): equal keys are the same question."""
     text = "\n".join(message.content for message in example.messages if message.role != "system")
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(char if char.isalnum() else " " for char in folded if unicodedata.category(char) != "Cf")
-    # A prompt of punctuation alone keeps itself, or all of them would be the same question.
-    return " ".join(kept.split()) or folded
+    return fold(text or example.target or "")  # the target of a row of raw text, which asks nothing
 
 
 def refuse_duplicate_ids(name: str, rows: Iterable[Example]) -> None:
@@ -106,20 +189,29 @@ def refuse_duplicate_ids(name: str, rows: Iterable[Example]) -> None:
 
 
 def refuse_overlap(splits: dict[str, tuple[Example, ...]]) -> None:
-    """No prompt may stand in two splits; InvalidInputError names both places of each."""
-    problems: list[str] = []
+    """No prompt may stand in two splits but test and probe; InvalidInputError names both places of each."""
+    raise_problems(
+        [
+            f"{row.source}: this {name} prompt also stands in {split} ({other.source}); "
+            "a model must not be tested on what it was trained on: remove one"
+            for (name, row), (split, other) in overlaps(splits)
+        ]
+    )
+
+
+def overlaps(
+    splits: Mapping[str, Iterable[Example]],
+) -> Iterator[tuple[tuple[str, Example], tuple[str, Example]]]:
+    """Each row whose prompt, after normalisation, stands in an earlier split too, and the first such row there.
+
+    Test and probe may have prompts in common.
+    """
     seen: dict[str, tuple[str, Example]] = {}
     for name, rows in splits.items():
         for row in rows:
-            key = prompt_key(row)
-            if key in seen and seen[key][0] != name:
-                split, other = seen[key]
-                problems.append(
-                    f"{row.source}: this {name} prompt also stands in {split} ({other.source}); "
-                    "a model must not be tested on what it was trained on: remove one"
-                )
-            seen.setdefault(key, (name, row))
-    raise_problems(problems)
+            first = seen.setdefault(prompt_key(row), (name, row))
+            if first[0] != name and not {first[0], name} <= HELD_OUT:
+                yield (name, row), first
 
 
 def schema_path(loaded: LoadedSuite) -> Path | None:

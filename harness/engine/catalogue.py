@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.files import new_folder
-from harness.suite.schema import HubModel, LocalModel, ModelRef
+from harness.suite.declaration import HubModel, LocalModel, ModelRef
 
 CONVERSION = 1  # raise when the conversion changes, so that old caches are not used
 

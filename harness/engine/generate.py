@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Cache, DynamicCache
-from transformers.cache_utils import CacheLayerMixin
+from transformers import DynamicCache
 
 from harness.clock import monotonic_seconds
 from harness.engine.attention import Layers, shared_prefix_attention
 from harness.engine.batching import cut_batches
 from harness.engine.chat import stop_ids
+from harness.engine.grammar import GrammarState, compile_grammar, forbidden
 from harness.engine.meter import Meter
+from harness.engine.slots import Slots
 
 WAVE_BATCHES = 4  # batches whose rows may wait for each other's slots
 SLOT_TOKENS = 32_768  # keys and values that a wave may hold; long prompts get fewer slots
@@ -42,17 +43,21 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationSettings:
-    """What shapes answers, for every system alike."""
+    """What shapes answers; all but the grammar of a constrained arm is the same for every system."""
 
     max_new_tokens: int
     batch_size: int
     stop: tuple[str, ...] = ()  # an answer ends before the first of these texts
     sampling: Sampling = Sampling()
+    grammar: str | None = None  # llguidance's form of what an answer may be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One answer: token ids without the end token, and whether it ended by itself.
+
+    `logprob` is that of the whole answer with its end, in nats, under the model's own distribution at temperature 1
+    (within the grammar, where there is one).
 
     `near_tie` says that at some token the two best logits were nearer to each other than float32 can tell apart
     reliably; another batch shape may then give another answer.
@@ -63,6 +68,7 @@ class Generation:
     text: str
     ended: bool
     near_tie: bool
+    logprob: float
     seconds: float
 
 
@@ -73,6 +79,8 @@ class _Row:
     index: int
     prompt: Sequence[int]
     draws: np.random.Generator | None
+    grammar: GrammarState | None
+    logprob: float = 0.0
     tokens: list[int] = field(default_factory=list)
     near_tie: bool = False
     ended: bool = False
@@ -101,11 +109,12 @@ def generate_wave(
     *,
     draws: Sequence[int],
     meter: Meter,
+    before: Layers | None = None,
 ) -> list[Generation]:
     """Answer every prompt (token ids) of one wave; the result is in their order.
 
-    `draws` numbers the repetitions of a prompt: the same prompt with another number is sampled anew. `seconds` is an
-    equal share of the wave's time.
+    `draws` numbers the repetitions of a prompt: the same prompt with another number is sampled anew. `before` holds
+    keys and values that stand before every prompt. `seconds` is an equal share of the wave's time.
 
     Raises:
         ValueError: an empty prompt.
@@ -113,12 +122,13 @@ def generate_wave(
     if not all(prompts):
         raise ValueError("a prompt must have at least one token")
     started = monotonic_seconds()
+    grammar = None if settings.grammar is None else compile_grammar(tokenizer, settings.grammar)
     rows = [
-        _Row(index, prompt, _generator(prompt, settings.sampling, draw))
+        _Row(index, prompt, _generator(prompt, settings.sampling, draw), grammar.begin() if grammar else None)
         for index, (prompt, draw) in enumerate(zip(prompts, draws, strict=True))
     ]
     with shared_prefix_attention(model):
-        _Wave(model, tokenizer, rows, settings, meter).run()
+        _Wave(model, tokenizer, rows, settings, meter, before).run()
     share = (monotonic_seconds() - started) / max(1, len(rows))
     return [
         Generation(
@@ -127,91 +137,24 @@ def generate_wave(
             text=answer_text(tokenizer, row.tokens, settings.stop),
             ended=row.ended,
             near_tie=row.near_tie,
+            logprob=row.logprob,
             seconds=share,
         )
         for row in rows
     ]
 
 
-class _Slots(Cache):
-    """Keys and values of the rows being decoded, one slot a row, in buffers that never grow."""
-
-    def __init__(self, like: Cache, slots: int, capacity: int) -> None:
-        self.lengths: list[int] = []  # tokens in each used slot
-        self.positions = torch.empty(0, dtype=torch.long)  # where the next token of each row goes
-        self.width = 0
-        super().__init__(layers=[_SlotLayer(self, layer.keys, slots, capacity) for layer in like.layers])
-
-    def begin_step(self, device: torch.device) -> torch.Tensor:
-        """Make room for one token in every slot; returns the additive mask (rows, 1, 1, width)."""
-        self.positions = torch.tensor(self.lengths, device=device)
-        self.lengths = [length + 1 for length in self.lengths]
-        self.width = max(self.lengths)
-        hidden = torch.arange(self.width, device=device) > self.positions.unsqueeze(1)
-        mask = torch.zeros(hidden.shape, device=device).masked_fill_(hidden, -torch.inf)
-        return mask[:, None, None, :]
-
-    def take_in(self, cache: Cache, lengths: Sequence[int]) -> None:
-        """Copy the rows of a prefill, (rows, heads, tokens, dim), into the next free slots."""
-        first, width = len(self.lengths), max(lengths)
-        for mine, theirs in zip(self.layers, cache.layers, strict=True):
-            mine.keys[first : first + len(lengths), :, :width] = theirs.keys
-            mine.values[first : first + len(lengths), :, :width] = theirs.values
-        self.lengths += lengths
-
-    def release(self, slot: int) -> None:
-        """Give a slot free by moving the last row into it."""
-        last, length = len(self.lengths) - 1, self.lengths[-1]
-        if slot != last:
-            for layer in self.layers:
-                layer.keys[slot, :, :length] = layer.keys[last, :, :length]
-                layer.values[slot, :, :length] = layer.values[last, :, :length]
-        self.lengths[slot] = length
-        self.lengths.pop()
-
-
-class _SlotLayer(CacheLayerMixin):
-    """One layer of the slots."""
-
-    def __init__(self, slots: _Slots, like: torch.Tensor, count: int, capacity: int) -> None:
-        super().__init__()
-        self._slots = slots
-        shape = (count, like.shape[1], capacity, like.shape[3])
-        # Zeros, since what is masked out is still multiplied, and left-over memory may hold NaN.
-        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Nothing is left to do."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write one token a row, (rows, heads, 1, dim), and return what each row may see, up to the widest."""
-        rows, width = len(key_states), self._slots.width
-        at = torch.arange(rows, device=key_states.device)
-        self.keys[at, :, self._slots.positions] = key_states[:, :, 0]
-        self.values[at, :, self._slots.positions] = value_states[:, :, 0]
-        return self.keys[:rows, :, :width], self.values[:rows, :, :width]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Keys and offset of a mask that transformers would make."""
-        return self._slots.width, 0
-
-    def get_seq_length(self) -> int:
-        """Tokens of the longest row."""
-        return max(self._slots.lengths, default=0)
-
-    def get_max_length(self) -> int:
-        """Tokens that a slot holds."""
-        return int(self.keys.shape[2])
-
-
 class _Wave:
     """The decoding of one wave."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, rows: Sequence[_Row], settings: GenerationSettings, meter: Meter
+        self,
+        model: Any,
+        tokenizer: Any,
+        rows: Sequence[_Row],
+        settings: GenerationSettings,
+        meter: Meter,
+        before: Layers | None,
     ) -> None:
         self._model, self._tokenizer, self._settings, self._meter = model, tokenizer, settings, meter
         self._waiting = deque(rows)
@@ -221,10 +164,11 @@ class _Wave:
         longest = max(len(row.prompt) for row in rows) - self._shared
         self._capacity = longest + settings.max_new_tokens
         self._room = min(settings.batch_size, len(rows), max(1, SLOT_TOKENS // self._capacity))
-        self._prefix: Layers | None = None
-        self._slots: _Slots | None = None
+        self._prefix = before
+        self._slots: Slots | None = None
         if self._shared:
-            self._prefix = compute_prefix(model, rows[0].prompt[: self._shared], meter)
+            self._prefix = compute_prefix(model, rows[0].prompt[: self._shared], meter, before)
+        self._offset = prefix_length(self._prefix)  # of the first own token of every row
 
     def run(self) -> None:
         """Decode until every row has its answer."""
@@ -254,7 +198,7 @@ class _Wave:
         device, cache = self._model.device, DynamicCache()
         logits = self._model(
             input_ids=ids.to(device),
-            position_ids=torch.arange(self._shared, self._shared + width, device=device).expand(len(batch), -1),
+            position_ids=torch.arange(self._offset, self._offset + width, device=device).expand(len(batch), -1),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=wanted.to(device),
@@ -263,7 +207,7 @@ class _Wave:
         self._meter.forwarded_tokens += sum(lengths)
         self._meter.head_rows += len(batch)
         if self._slots is None:
-            self._slots = _Slots(cache, self._room, self._capacity)
+            self._slots = Slots(cache, self._room, self._capacity)
         self._slots.take_in(cache, lengths)
         first = len(self._active)
         self._active += batch
@@ -276,7 +220,7 @@ class _Wave:
         logits = self._model(
             input_ids=torch.tensor([[row.tokens[-1]] for row in self._active], device=device),
             attention_mask=mask,
-            position_ids=(self._slots.positions + self._shared).unsqueeze(1),
+            position_ids=(self._slots.positions + self._offset).unsqueeze(1),
             past_key_values=self._slots,
             use_cache=True,
             logits_to_keep=1,
@@ -288,17 +232,25 @@ class _Wave:
 
     def _choose(self, logits: torch.Tensor, first: int) -> None:
         """Give the active rows from `first` on their next token and let go of those that are done."""
+        chosen, done = self._active[first:], []
+        if self._settings.grammar is not None:
+            barred = forbidden([row.grammar for row in chosen if row.grammar], logits.shape[-1])
+            logits = logits + torch.from_numpy(barred).to(logits.device)
         best = torch.topk(logits, 2, dim=-1)
         gaps = (best.values[:, 0] - best.values[:, 1]).tolist()
-        greedy = best.indices[:, 0].tolist()
-        done = []
-        for place, row in enumerate(self._active[first:]):
+        tokens = best.indices[:, 0].tolist()
+        for place, row in enumerate(chosen):
             if row.draws is None:
-                token = greedy[place]
                 row.near_tie = row.near_tie or gaps[place] < NEAR_TIE
             else:
-                token = _sample(logits[place], self._settings.sampling.temperature, row.draws)
-            if self._is_done(row, token):
+                tokens[place] = _sample(logits[place], self._settings.sampling.temperature, row.draws)
+        at = torch.tensor(tokens, device=logits.device).unsqueeze(1)
+        logprobs = (logits.gather(1, at).squeeze(1) - torch.logsumexp(logits, dim=-1)).tolist()
+        for place, row in enumerate(chosen):
+            row.logprob += logprobs[place]
+            if row.grammar is not None:
+                row.grammar.accept(tokens[place])
+            if self._is_done(row, tokens[place]):
                 done.append(first + place)
         assert self._slots is not None
         for slot in reversed(done):
@@ -324,13 +276,29 @@ class _Wave:
 
 
 @torch.inference_mode()
-def compute_prefix(model: Any, ids: Sequence[int], meter: Meter) -> Layers:
-    """Keys and values of a beginning that rows share, (1, heads, tokens, dim) for each layer; no logits."""
-    cache = DynamicCache()
+def compute_prefix(model: Any, ids: Sequence[int], meter: Meter, before: Layers | None = None) -> Layers:
+    """Keys and values of a beginning that rows share, (1, heads, tokens, dim) for each layer; no logits.
+
+    Those of `before`, which stand in front of it, are part of the result.
+    """
+    cache, first = DynamicCache(), prefix_length(before)
     body = getattr(model, model.base_model_prefix)
-    body(input_ids=torch.tensor([list(ids)], device=model.device), past_key_values=cache, use_cache=True)
+    positions = torch.arange(first, first + len(ids), device=model.device).unsqueeze(0)
+    tokens = torch.tensor([list(ids)], device=model.device)
+    body(input_ids=tokens, position_ids=positions, past_key_values=cache, use_cache=True, prefix=before)
     meter.forwarded_tokens += len(ids)
-    return [(layer.keys, layer.values) for layer in cache.layers]
+    layers = [(layer.keys, layer.values) for layer in cache.layers]
+    if before is None:
+        return layers
+    return [
+        (torch.cat([first_keys, keys], dim=2), torch.cat([first_values, values], dim=2))
+        for (first_keys, first_values), (keys, values) in zip(before, layers, strict=True)
+    ]
+
+
+def prefix_length(layers: Layers | None) -> int:
+    """How many tokens keys and values stand for."""
+    return 0 if layers is None else int(layers[0][0].shape[2])
 
 
 def _common_beginning(prompts: Sequence[Sequence[int]]) -> int:

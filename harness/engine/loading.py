@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from harness.engine.attention import refuse_other_attention
 from harness.errors import InvalidInputError
@@ -41,3 +41,26 @@ def load(name: str, folder: Path) -> LoadedModel:
     refuse_other_attention(model, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return LoadedModel(model=model.to(device).eval(), tokenizer=tokenizer, base_folder=folder, name=name)
+
+
+def load_quantised(base: LoadedModel, bits: str) -> LoadedModel:
+    """A copy of the base model in 4-bit NormalFloat or in 8 bits, to train an adapter on (QLoRA, arXiv 2305.14314)."""
+    settings = (
+        BitsAndBytesConfig(load_in_8bit=True)
+        if bits == "8bit"
+        else BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.float32,
+        )
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        base.base_folder,
+        dtype=torch.float32,
+        trust_remote_code=False,
+        use_safetensors=True,
+        attn_implementation="sdpa",
+        quantization_config=settings,
+    )
+    return replace(base, model=model.eval())

@@ -18,7 +18,7 @@ import torch
 
 from harness.engine.attention import Layers, shared_prefix_attention
 from harness.engine.batching import PASS_TOKENS, cut_batches
-from harness.engine.generate import compute_prefix
+from harness.engine.generate import compute_prefix, prefix_length
 from harness.engine.meter import Meter
 
 Tokens = tuple[int, ...]
@@ -69,15 +69,17 @@ class ScoringUnit:
 
 
 def score_continuations(
-    model: Any, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, meter: Meter
+    model: Any, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, meter: Meter, before: Layers | None = None
 ) -> list[Scored]:
     """Score (context ids, continuation ids) pairs; both non-empty. The result is in the order of the requests.
+
+    `before` holds keys and values that stand before every context.
 
     Raises:
         ValueError: an empty context or continuation.
     """
     units = plan_units(requests)
-    return in_order_of_requests(units, [score_unit(model, unit, meter=meter) for unit in units])
+    return in_order_of_requests(units, [score_unit(model, unit, meter=meter, before=before) for unit in units])
 
 
 def in_order_of_requests(units: Sequence[ScoringUnit], scores: Sequence[Sequence[Scored]]) -> list[Scored]:
@@ -108,12 +110,12 @@ def plan_units(requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[
 
 
 @torch.inference_mode()
-def score_unit(model: Any, unit: ScoringUnit, *, meter: Meter) -> list[Scored]:
+def score_unit(model: Any, unit: ScoringUnit, *, meter: Meter, before: Layers | None = None) -> list[Scored]:
     """The scores of a unit, in the order of `unit.requests`."""
     results: dict[int, Scored] = {}  # by the first of the requests that share a score
     skip = len(unit.prefix)
     with shared_prefix_attention(model):
-        layers = compute_prefix(model, unit.prefix, meter) if unit.prefix else None
+        layers = compute_prefix(model, unit.prefix, meter, before) if unit.prefix else before
         for batch in _batches(unit.rows, skip):
             results.update(_score_batch(model, batch, skip, layers, meter))
             meter.forwarded_tokens += sum(row.size(skip) for row in batch)
@@ -191,10 +193,11 @@ def _score_batch(model: Any, rows: list[_Row], skip: int, prefix: Layers | None,
     # Rows whose branches are single tokens are plain text with padding behind it, which the causal order hides.
     branching = any(len(branch) > 1 for row in rows for branch in row.branches)
     mask = torch.zeros(seen.shape).masked_fill_(~seen, -torch.inf).to(device) if branching else None
+    first = prefix_length(prefix) - skip  # tokens that stand before every context
     logits = model(
         input_ids=ids.to(device),
         attention_mask=mask,
-        position_ids=positions.to(device),
+        position_ids=positions.to(device) + first,
         use_cache=False,
         logits_to_keep=wanted.to(device),
         prefix=prefix,

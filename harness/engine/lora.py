@@ -26,6 +26,8 @@ def switchable(peft_model: Any) -> ActiveAdapter | None:
     sums. Layers that are more than a low-rank product (DoRA, LoRA of embeddings, biases of their own) stay PEFT's.
     """
     layers = [module for module in peft_model.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        vars(layer).pop("forward", None)  # of an earlier switch, which knows nothing of what was attached since
     plain = all(_is_plain(layer) for layer in layers)
     biased = any(getattr(config, "bias", "none") != "none" for config in peft_model.peft_config.values())
     if not layers or not plain or biased or peft_model.modules_to_save:

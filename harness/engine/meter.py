@@ -1,7 +1,9 @@
-"""Exact counts of what a run computed."""
+"""Exact counts of what a run computed, and the memory that it took."""
 
 from __future__ import annotations
 
+import resource
+import sys
 from dataclasses import asdict, dataclass
 
 from harness.records import Counters
@@ -24,3 +26,13 @@ class Meter:
     def reading(self) -> Counters:
         """The counts so far."""
         return Counters(**asdict(self))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held; on a GPU, there."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

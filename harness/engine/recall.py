@@ -88,7 +88,7 @@ class Recall:
 
     def keep_answers(self, key: str, adapter: str | None, answers: Sequence[Generation]) -> None:
         """Store a computed wave."""
-        rows = [StoredAnswer(tokens=a.tokens, ended=a.ended, near_tie=a.near_tie, seconds=a.seconds) for a in answers]
+        rows = [_stored(answer) for answer in answers]
         self.store.put_answers(key, self.weights[adapter], rows)
 
     def keep_scores(self, key: str, adapter: str | None, scores: Sequence[Scored]) -> None:
@@ -132,8 +132,19 @@ def read_answers(stored: Sequence[StoredAnswer], tokenizer: Any, settings: Gener
             text=answer_text(tokenizer, row.tokens, settings.stop),
             ended=row.ended,
             near_tie=row.near_tie,
+            logprob=row.logprob,
             seconds=row.seconds,
         )
+
+
+def _stored(answer: Generation) -> StoredAnswer:
+    return StoredAnswer(
+        tokens=answer.tokens,
+        ended=answer.ended,
+        near_tie=answer.near_tie,
+        logprob=answer.logprob,
+        seconds=answer.seconds,
+    )
 
 
 def answer_sample(

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model_state_dict
-from safetensors.torch import load_file
 
+from harness.engine.attention import shared_prefix_attention
+from harness.engine.batching import cut_batches
 from harness.engine.chat import encode_prompts
-from harness.engine.generate import Generation, GenerationSettings, forwarded_tokens, generate_wave, plan_waves
+from harness.engine.generate import (
+    Generation,
+    GenerationSettings,
+    forwarded_tokens,
+    generate_wave,
+    plan_waves,
+    prefix_length,
+)
 from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, ScoringUnit, in_order_of_requests, plan_units, score_unit
-from harness.engine.lora import ActiveAdapter, switchable
 from harness.engine.meter import Meter
 from harness.engine.recall import Recall, answer_sample, read_answers, score_sample
-from harness.errors import InvalidInputError
+from harness.engine.tuned import ReadyModel, TunedModels
 from harness.records import Message
-
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 class ModelSession:
@@ -32,9 +36,7 @@ class ModelSession:
     def __init__(self, base: LoadedModel, meter: Meter) -> None:
         self.base, self.meter = base, meter
         self.recall: Recall | None = None  # None: everything is computed and nothing kept
-        self._peft: PeftModel | None = None
-        self._active: ActiveAdapter | None = None  # the switch, while all adapters are plain LoRA
-        self._labels: dict[str, str] = {}  # a system may have a name that no module can have
+        self._tuned = TunedModels(base)
 
     @property
     def tokenizer(self) -> Any:
@@ -42,49 +44,21 @@ class ModelSession:
         return self.base.tokenizer
 
     def attach(self, name: str, folder: Path) -> None:
-        """Load the adapter in `folder` under `name`, leaving the base weights and other adapters alone.
+        """Load the result of a training under `name`, leaving the base weights and other results alone.
 
         Raises:
-            InvalidInputError: files missing, a tensor that is not finite, or tensors that are not exactly those
-                of the adapter that the configuration describes for this base model.
+            InvalidInputError: it is not exactly what its configuration describes for this base model.
         """
-        for file in ADAPTER_FILES:
-            if not (folder / file).is_file():
-                raise InvalidInputError(f"{folder}: not an adapter folder: {file} is missing")
-        tensors = load_file(folder / ADAPTER_FILES[1])
-        broken = [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
-        if broken:
-            raise InvalidInputError(f"{folder}: {len(broken)} tensors are not finite, the first is {broken[0]}")
-        config = PeftConfig.from_pretrained(folder)
-        config.inference_mode = True
-        label = self._labels.setdefault(name, f"arm{len(self._labels)}")
-        if self._peft is None:
-            self._peft = PeftModel(self.base.model, config, adapter_name=label)
-        else:
-            self._peft.add_adapter(label, config)
-        expected = get_peft_model_state_dict(self._peft, adapter_name=label, save_embedding_layers=False)
-        _refuse_difference(folder, expected, tensors)
-        # Names and shapes agree, so this touches nothing but the adapter.
-        self._peft.load_adapter(folder, adapter_name=label, is_trainable=False, torch_device=str(self.base.device))
-        self._peft.eval()
-        self._active = switchable(self._peft)
+        self._tuned.attach(name, folder)
 
-    @contextlib.contextmanager
-    def using(self, adapter: str | None) -> Iterator[Any]:
-        """The causal model with one adapter active, or none."""
-        if self._peft is None:
-            if adapter is not None:
-                raise KeyError(f"no adapter named {adapter} is attached")
-            yield self.base.model
-        elif self._active is not None:
-            self._active.label = None if adapter is None else self._labels[adapter]
-            yield self._peft.get_base_model()
-        elif adapter is None:
-            with self._peft.disable_adapter():
-                yield self._peft.get_base_model()
-        else:
-            self._peft.set_adapter(self._labels[adapter])
-            yield self._peft.get_base_model()
+    def using(self, adapter: str | None) -> AbstractContextManager[ReadyModel]:
+        """The causal model with one result in effect, or none."""
+        return self._tuned.using(adapter)
+
+    def labels(self, adapter: str) -> tuple[str, ...]:
+        """The classes of an attached classifier; empty for everything else."""
+        head = self._tuned.heads.get(adapter)
+        return head.labels if head is not None else ()
 
     def encode(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
         """Token ids of each conversation, ready to be answered."""
@@ -153,8 +127,16 @@ class ModelSession:
         """One wave, read back where it is stored."""
 
         def compute(rows: Sequence[Sequence[int]], numbers: Sequence[int]) -> list[Generation]:
-            with self.using(adapter) as model:
-                return generate_wave(model, self.tokenizer, rows, settings, draws=numbers, meter=self.meter)
+            with self.using(adapter) as ready:
+                return generate_wave(
+                    ready.model,
+                    self.tokenizer,
+                    rows,
+                    settings,
+                    draws=numbers,
+                    meter=self.meter,
+                    before=ready.before,
+                )
 
         recall = self.recall
         if recall is None:
@@ -180,8 +162,8 @@ class ModelSession:
         """One scoring unit, read back where it is stored."""
 
         def compute(wanted: ScoringUnit) -> list[Scored]:
-            with self.using(adapter) as model:
-                return score_unit(model, wanted, meter=self.meter)
+            with self.using(adapter) as ready:
+                return score_unit(ready.model, wanted, meter=self.meter, before=ready.before)
 
         recall = self.recall
         if recall is None:
@@ -199,26 +181,53 @@ class ModelSession:
     @torch.inference_mode()
     def divergence(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: str) -> float:
         """KL(base || adapter) of the next-token distributions, nats, mean over the answer's tokens (teacher-forced)."""
-        ids = torch.tensor([[*prompt, *answer[:-1]]], device=self.base.device)
         logprobs = []
         for name in (None, adapter):
-            with self.using(name) as model:
-                logits = model(input_ids=ids, logits_to_keep=len(answer)).logits[0].double()
-                logprobs.append(torch.log_softmax(logits, dim=-1))
-            self.meter.forwarded_tokens += ids.shape[1]
+            logits = self._last_logits([*prompt, *answer[:-1]], len(answer), name).double()
+            logprobs.append(torch.log_softmax(logits, dim=-1))
         base, tuned = logprobs
         return float((base.exp() * (base - tuned)).sum(dim=-1).mean())
 
     @torch.inference_mode()
     def next_token_logits(self, prompts: Sequence[Sequence[int]], *, adapter: str | None) -> torch.Tensor:
         """Logits after each prompt, on the CPU; shape (prompts, vocabulary)."""
-        rows = []
-        with self.using(adapter) as model:
-            for prompt in prompts:
-                ids = torch.tensor([list(prompt)], device=self.base.device)
-                rows.append(model(input_ids=ids, logits_to_keep=1).logits[0, -1].float().cpu())
-                self.meter.forwarded_tokens += len(prompt)
-        return torch.stack(rows)
+        return torch.stack([self._last_logits(prompt, 1, adapter)[0].float().cpu() for prompt in prompts])
+
+    @torch.inference_mode()
+    def classify(self, prompts: Sequence[Sequence[int]], *, adapter: str) -> Iterator[tuple[int, list[float]]]:
+        """For each prompt (token ids) its index and the log-probabilities of the classes, shortest prompts first."""
+        head = self._tuned.heads[adapter].weight
+        order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
+        for first, last in cut_batches([len(prompts[index]) for index in order]):
+            batch = order[first:last]
+            ids = torch.zeros(len(batch), len(prompts[batch[-1]]), dtype=torch.long)
+            for place, index in enumerate(batch):
+                ids[place, : len(prompts[index])] = torch.tensor(prompts[index])
+            with self.using(adapter) as ready:
+                body = getattr(ready.model, ready.model.base_model_prefix)
+                hidden = body(input_ids=ids.to(self.base.device), use_cache=False).last_hidden_state
+            # Padding stands behind the prompt, where the causal order hides it.
+            ends = torch.tensor([len(prompts[index]) - 1 for index in batch], device=hidden.device)
+            read = hidden[torch.arange(len(batch), device=hidden.device), ends]
+            logprobs = torch.log_softmax((read @ head.t()).float(), dim=-1).tolist()
+            self.meter.forwarded_tokens += sum(len(prompts[index]) for index in batch)
+            self.meter.head_rows += len(batch)
+            yield from zip(batch, logprobs, strict=True)
+
+    def _last_logits(self, ids: Sequence[int], keep: int, adapter: str | None) -> torch.Tensor:
+        """Logits of the last `keep` positions, (keep, vocabulary)."""
+        device = self.base.device
+        with self.using(adapter) as ready, shared_prefix_attention(ready.model):
+            first = prefix_length(ready.before)
+            logits = ready.model(
+                input_ids=torch.tensor([list(ids)], device=device),
+                position_ids=torch.arange(first, first + len(ids), device=device).unsqueeze(0),
+                use_cache=False,
+                logits_to_keep=keep,
+                prefix=ready.before,
+            ).logits
+        self.meter.forwarded_tokens += len(ids)
+        return logits[0]
 
 
 def _first(
@@ -228,19 +237,3 @@ def _first(
     place: int,
 ) -> Generation:
     return compute([prompts[place]], [draws[place]])[0]
-
-
-def _refuse_difference(folder: Path, expected: dict[str, Any], found: dict[str, Any]) -> None:
-    """PEFT only warns of missing tensors and lets extra ones overwrite the base model; here both are refused."""
-    missing, extra = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
-    shapes = [key for key in expected if key in found and expected[key].shape != found[key].shape]
-    for problem, keys in (
-        ("missing", missing),
-        ("not part of this adapter", extra),
-        ("of another shape", shapes),
-    ):
-        if keys:
-            raise InvalidInputError(
-                f"{folder}: {len(keys)} tensors are {problem}, the first is {keys[0]}; "
-                "the adapter was made for another base model or its file is damaged"
-            )

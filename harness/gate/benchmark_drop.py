@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness.findings import CheckResult, Status
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
 from harness.gate.sequential import bet
-from harness.records import BASE_MODEL, BenchmarkResult, CheckResult, Status
+from harness.records import BASE_MODEL, BenchmarkResult
 from harness.stats.noninferiority import above_chance, absolute_noninferiority, relative_noninferiority
-from harness.suite.schema import BenchmarkDrop, Statistics
+from harness.suite.checks import BenchmarkDrop
+from harness.suite.schema import Statistics
 
 
 def benchmark_drop(check: BenchmarkDrop, evidence: Evidence, statistics: Statistics) -> CheckResult:

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from harness.findings import CheckResult, Comparison, Status
 from harness.gate.comparing import compare_systems, judge_comparison
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
 from harness.gate.sequential import bet_on_gain, judge_early, scores_in_order
-from harness.records import CheckResult, Comparison, Score, Status
+from harness.records import Score
 from harness.stats.multiplicity import holm
-from harness.suite.schema import BetterThan, Statistics
+from harness.suite.checks import BetterThan
+from harness.suite.schema import Statistics
 
 
 def better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from harness.findings import CheckResult
 from harness.gate.benchmark_drop import benchmark_drop
 from harness.gate.better_than import better_than
 from harness.gate.evidence import Evidence
 from harness.gate.forgetting import kl_divergence, logprob_drop
+from harness.gate.preferred import preferred
 from harness.gate.recipe import recipe_better_than
 from harness.gate.training import healthy_training
 from harness.gate.valid_output import valid_output
-from harness.records import CheckResult
-from harness.suite.schema import (
+from harness.suite.checks import (
     BenchmarkDrop,
     BetterThan,
     CheckSpec,
     HealthyTraining,
     KLDivergence,
     LogprobDrop,
+    Preferred,
     RecipeBetterThan,
-    Statistics,
     ValidOutput,
 )
+from harness.suite.schema import Statistics
 
 
 def run_check(check: CheckSpec, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:
@@ -33,6 +35,8 @@ def run_check(check: CheckSpec, evidence: Evidence, statistics: Statistics) -> I
             yield from better_than(check, evidence, statistics)
         case RecipeBetterThan():
             yield from recipe_better_than(check, evidence, statistics)
+        case Preferred():
+            yield from preferred(check, evidence, statistics)
         case ValidOutput():
             yield valid_output(check, evidence, statistics)
         case BenchmarkDrop():

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from harness.errors import BrokenRunError
+from harness.findings import Comparison, Status
 from harness.gate.evidence import Evidence
-from harness.records import Comparison, Score, ScoreResult, Status
-from harness.scoring.apply import is_corpus
-from harness.scoring.overlap import corpus_statistics
+from harness.records import Example, Score, ScoreResult
+from harness.scoring.apply import Corpus, corpus_of
 from harness.stats.paired import PairedResult, compare_corpus, compare_paired
 from harness.stats.power import examples_needed
 from harness.suite.schema import Statistics
@@ -117,8 +117,9 @@ def compare_systems(
         {example.id: evidence.scores[name, "test", scorer][example.id] for example in examples}
         for name in (evidence.candidate, baseline)
     )
-    if is_corpus(scorer):
-        result = _compare_corpus(evidence, scorer, baseline, list(ours), statistics)
+    corpus = corpus_of(scorer)
+    if corpus is not None:
+        result = _compare_corpus(evidence, corpus, baseline, examples, statistics)
         comparison = _comparison(result, imputed=_imputed([(ours[key], theirs[key]) for key in ours]))
     else:
         comparison = compare_scores(
@@ -170,21 +171,24 @@ def _more_examples(comparison: Comparison, statistics: Statistics, min_gain: flo
 
 
 def _compare_corpus(
-    evidence: Evidence, scorer: str, baseline: str, ids: list[str], statistics: Statistics
+    evidence: Evidence, corpus: Corpus, baseline: str, examples: Sequence[Example], statistics: Statistics
 ) -> PairedResult:
-    targets = {example.id: example.target or "" for example in evidence.examples["test"]}
     ours, theirs = evidence.answers[evidence.candidate, "test"], evidence.answers[baseline, "test"]
-    wanted = [targets[key] for key in ids]
+    wanted = [example.target or "" for example in examples]
     # A missing answer of the candidate is empty, one of the baseline is the reference itself.
-    mine = ["" if ours[key].error is not None else ours[key].text for key in ids]
-    other = [targets[key] if theirs[key].error is not None else theirs[key].text for key in ids]
-    candidate, compute = corpus_statistics(scorer, mine, wanted)
-    reference, _ = corpus_statistics(scorer, other, wanted)
+    mine = ["" if (answer := ours[example.id]).error is not None else answer.text for example in examples]
+    other = [
+        target if (answer := theirs[example.id]).error is not None else answer.text
+        for example, target in zip(examples, wanted, strict=True)
+    ]
+    candidate, compute = corpus(mine, wanted)
+    reference, _ = corpus(other, wanted)
     return compare_corpus(
         candidate,
         reference,
-        lambda total: compute(total.astype(np.int64)),
+        lambda totals: compute(totals.astype(np.int64)),
         alpha=statistics.alpha,
         seed=evidence.seed,
+        clusters=[example.cluster for example in examples],
         resamples=statistics.resamples,
     )

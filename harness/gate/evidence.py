@@ -13,6 +13,7 @@ from harness.records import (
     Example,
     Liveness,
     Prediction,
+    Preference,
     ScoredAnswer,
     ScoreResult,
     TrainingHistory,
@@ -32,10 +33,12 @@ class Evidence:
     scores: Mapping[tuple[str, str, str], Mapping[str, ScoreResult]]  # (system, data set, scorer) -> id -> score
     benchmarks: Mapping[tuple[str, str], BenchmarkResult]  # (benchmark, system)
     drift: Mapping[str, tuple[DriftRow, ...]]  # file of general rows, as the suite names it -> its rows
+    preferences: Mapping[tuple[str, str], Mapping[str, Preference]]  # (judge, baseline) -> test example id
     pool: Mapping[str, int]  # data set -> how many examples it has, used or not
     training: TrainingHistory | None
     liveness: Liveness | None
     seed: int
+    locked: str | None = None  # when the suite was locked, ISO 8601; None: it was not
 
 
 def index_answers(
@@ -107,6 +110,30 @@ def index_drift(rows: Iterable[DriftRow], wanted: Iterable[str]) -> dict[str, tu
     return {name: tuple(found.values()) for name, found in indexed.items()}
 
 
+def index_preferences(
+    rows: Iterable[Preference], wanted: Iterable[tuple[str, str]], examples: Iterable[Example]
+) -> dict[tuple[str, str], dict[str, Preference]]:
+    """Preferences by (judge, baseline) and test example id; `wanted` names the pairs that must be there.
+
+    Raises:
+        BrokenRunError: a preference is missing, there twice, of an unknown example, judge or baseline, or neither
+            one value from -1, 0 and 1 for each order nor an error.
+    """
+    indexed: dict[tuple[str, str], dict[str, Preference]] = {pair: {} for pair in wanted}
+    for row in rows:
+        where = f"judge {row.judge} on {row.baseline}"
+        if (row.judge, row.baseline) not in indexed:
+            raise BrokenRunError(f"{where}: preferences that no check of the suite asks for")
+        if row.example_id in indexed[row.judge, row.baseline]:
+            raise BrokenRunError(f"{where}: example {row.example_id!r} was judged twice")
+        _require_values(where, row)
+        indexed[row.judge, row.baseline][row.example_id] = row
+    ids = {example.id for example in examples}
+    for (judge, baseline), found in indexed.items():
+        _require_equal_ids(f"judge {judge} on {baseline}", ids, set(found))
+    return indexed
+
+
 def index_benchmarks(
     results: Iterable[BenchmarkResult], declared: Iterable[str], candidate: str
 ) -> dict[tuple[str, str], BenchmarkResult]:
@@ -131,7 +158,7 @@ def index_benchmarks(
 
 
 def refuse_partial(evidence: Evidence) -> None:
-    """Every arm must have exactly one score for each example of its data set, and benchmarks must pair.
+    """Every arm must have exactly one score for each example of its data set, and what is paired must pair.
 
     Raises:
         BrokenRunError: naming the arm; a partial one would be compared on the rows it liked best.
@@ -141,6 +168,9 @@ def refuse_partial(evidence: Evidence) -> None:
         if len(ids) != len(evidence.examples[dataset]):
             raise BrokenRunError(f"{dataset}: an example stands in the data set twice")
         _require_equal_ids(f"{system}/{dataset}/{scorer}", ids, set(found))
+    for (judge, baseline), preferences in evidence.preferences.items():
+        ids = {example.id for example in evidence.examples["test"]}
+        _require_equal_ids(f"judge {judge} on {baseline}", ids, set(preferences))
     for name, system in evidence.benchmarks:
         if system == BASE_MODEL and (name, evidence.candidate) in evidence.benchmarks:
             _require_pairs(evidence.benchmarks[name, BASE_MODEL], evidence.benchmarks[name, evidence.candidate])
@@ -154,6 +184,18 @@ def _require_pairs(base: BenchmarkResult, tuned: BenchmarkResult) -> None:
     if any(len(set(side)) != len(side) for side in ids):
         raise BrokenRunError(f"{name}: a question was answered twice")
     _require_equal_ids(name, set(ids[0]), set(ids[1]))
+
+
+def _require_values(where: str, row: Preference) -> None:
+    values = (row.shown_first, row.shown_second)
+    # By type too: True equals 1 and 0.0 equals 0, and neither is what a judge was read as.
+    judged = row.error is None and all(type(value) is int and value in (-1, 0, 1) for value in values)
+    failed = row.error is not None and values == (None, None)
+    if not (judged or failed):
+        raise BrokenRunError(
+            f"{where}: example {row.example_id!r} has the values {values[0]} and {values[1]}; they must be -1, 0 or 1, "
+            "or both missing with an error"
+        )
 
 
 def _require_samples(name: str, found: Mapping[str, tuple[Prediction, ...]], samples: int) -> None:

@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from typing import Any
 
+from harness.findings import CheckResult, Estimate, Status
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
-from harness.records import BASE_MODEL, CheckResult, Estimate, Status
+from harness.records import BASE_MODEL
 from harness.stats.drift import mean_against
-from harness.suite.schema import KLDivergence, LogprobDrop, Statistics
+from harness.suite.checks import KLDivergence, LogprobDrop
+from harness.suite.schema import Statistics
 
 
 def logprob_drop(check: LogprobDrop, evidence: Evidence, statistics: Statistics) -> CheckResult:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from harness.findings import CheckResult, Status
 from harness.gate.comparing import BEST, WORST
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
-from harness.records import CheckResult, Score, ScoreResult, Status
+from harness.records import Score, ScoreResult
 from harness.stats.seeds import RecipeResult, compare_over_seeds
-from harness.suite.schema import RecipeBetterThan, Statistics
+from harness.suite.checks import RecipeBetterThan
+from harness.suite.schema import Statistics
 
 
 def recipe_better_than(check: RecipeBetterThan, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:

@@ -6,11 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.records import Example, Unscored
-from harness.scoring.apply import ScorerInfo, apply_scorer, is_corpus
+from harness.scoring.apply import ScorerInfo, apply_scorer, corpus_of
 from harness.scoring.declared import scorers_of, validators_of
-from harness.suite.schema import AdapterSystem, BetterThan, RecipeBetterThan, Suite, ValidOutput
+from harness.suite.checks import BetterThan, Preferred, RecipeBetterThan, ValidOutput
+from harness.suite.schema import Suite
+from harness.suite.systems import AdapterSystem
 
 MAX_PROBLEMS_SHOWN = 20
+CERTAIN = 0.0  # the log-probability, in nats, with which a target is put to the scorers as the answer
 
 
 def refuse_unknown_scorers(suite: Suite) -> None:
@@ -32,7 +35,7 @@ def refuse_unknown_scorers(suite: Suite) -> None:
 def _refuse_corpus_gains(suite: Suite) -> None:
     """What cannot be asked of a score that only a whole set of answers has."""
     for index, check in enumerate(suite.checks):
-        if not isinstance(check, BetterThan | RecipeBetterThan) or not is_corpus(check.scorer):
+        if not isinstance(check, BetterThan | RecipeBetterThan) or corpus_of(check.scorer) is None:
             continue
         where = f"checks.{index}.scorer: {check.scorer} is a corpus metric, which"
         if suite.statistics.mode != "fixed":
@@ -75,7 +78,7 @@ def refuse_unscorable_examples(suite: Suite, test: Sequence[Example]) -> None:
 
 def _fault(name: str, scorer: ScorerInfo, row: Example) -> str:
     """Why an example is no test by this scorer; "" when it is one."""
-    result = apply_scorer(scorer, row.target or "", row, None)
+    result = apply_scorer(scorer, row.target or "", row, None, CERTAIN)
     if isinstance(result, Unscored):
         return f"'{name}' cannot judge it: {result.reason}"
     if scorer.target_is_best and not _is_best(scorer, row.target or "", row):
@@ -84,7 +87,7 @@ def _fault(name: str, scorer: ScorerInfo, row: Example) -> str:
 
 
 def _is_best(scorer: ScorerInfo, text: str, row: Example) -> bool:
-    result = apply_scorer(scorer, text, row, None)
+    result = apply_scorer(scorer, text, row, None, CERTAIN)
     return not isinstance(result, Unscored) and result.value > 1 - 1e-9
 
 
@@ -94,6 +97,22 @@ def refuse_empty_slices(suite: Suite, tags: Collection[str]) -> None:
         if isinstance(check, BetterThan) and check.tag is not None and check.tag not in tags:
             known = ", ".join(sorted(tags)) or "none"
             raise InvalidInputError(f"checks.{index}.tag: no test example has the tag '{check.tag}'; known: {known}")
+
+
+def preferences_wanted(suite: Suite, absent: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Every (judge, baseline) whose answers the checks want judged, once, in the order of the suite.
+
+    A baseline that is `absent` has no answers.
+    """
+    return tuple(
+        dict.fromkeys(
+            (check.judge, baseline)
+            for check in suite.checks
+            if isinstance(check, Preferred)
+            for baseline in (suite.baselines if check.baselines == "all" else check.baselines)
+            if baseline not in absent
+        )
+    )
 
 
 def refuse_incomplete_plan(suite: Suite, planned: Mapping[str, int], absent: Mapping[str, str]) -> None:

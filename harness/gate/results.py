@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.records import CheckResult, Status
-from harness.suite.schema import CheckDeclaration
+from harness.findings import CheckResult, Status
+from harness.suite.checks import CheckDeclaration
 
 
 def check_name(check: CheckDeclaration) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.findings import Comparison, Status
 from harness.gate.comparing import claim
 from harness.gate.evidence import Evidence
-from harness.records import Comparison, Score, ScoreResult, Status
+from harness.records import Score, ScoreResult
 from harness.stats.sequential import BettingTest, SequentialResult
 from harness.suite.schema import Statistics
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from harness.findings import CheckResult, Status
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
-from harness.records import CheckResult, Status, TrainingHistory
-from harness.suite.schema import HealthyTraining
+from harness.records import TrainingHistory
+from harness.suite.checks import HealthyTraining
 
 LIVE_LOGIT_DIFFERENCE = 1e-5  # below this, two float32 forward passes of one model may differ by rounding
 

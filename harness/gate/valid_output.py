@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from harness.findings import CheckResult, Status
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
-from harness.records import CheckResult, Score, Status
+from harness.records import Score
 from harness.stats.proportion import cases_needed, proportion_estimate
-from harness.suite.schema import Statistics, ValidOutput
+from harness.suite.checks import ValidOutput
+from harness.suite.schema import Statistics
 
 
 def valid_output(check: ValidOutput, evidence: Evidence, statistics: Statistics) -> CheckResult:

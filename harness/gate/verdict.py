@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from harness.errors import ExitCode, InvalidInputError
+from harness.findings import CheckResult, Decision, LookCount, Status, Verdict
 from harness.gate.checks import run_check
 from harness.gate.evidence import Evidence, refuse_partial
 from harness.gate.training import adapter_is_live
-from harness.records import CheckResult, Decision, LookCount, Status, Verdict
-from harness.suite.schema import BetterThan, CheckSpec, RecipeBetterThan, Suite, ValidOutput
+from harness.suite.checks import BetterThan, CheckSpec, Preferred, RecipeBetterThan, ValidOutput
+from harness.suite.schema import Suite
 
-PROMPT_SIDE = ("prompt", "few_shot")
+PROMPT_SIDE = ("prompt", "few_shot", "retrieval", "constrained")  # the kinds of arms that nothing is trained for
 
 EXIT_CODES: dict[Decision, ExitCode] = {
     "ship": ExitCode.SHIP,
@@ -55,7 +57,8 @@ def decide(
     results = _accept(results, accepted or {})
     decision = decide_from_checks(results)
     notes = [f"{name} is absent: {why}" for name, why in evidence.absent.items()]
-    notes += _not_needed(suite, results)
+    notes += [note for result in results if (note := not_needed(suite, result))]
+    notes += _lock(evidence)
     notes += _looks(looks, suite.statistics.alpha)
     notes += [f"{r.name} was undecided and accepted: {r.accepted}" for r in results if r.accepted]
     return Verdict(decision=decision, sentence=_sentence(decision, results), checks=tuple(results), notes=tuple(notes))
@@ -86,7 +89,8 @@ def _nothing_compared(suite: Suite, results: Sequence[CheckResult]) -> list[Chec
 
 
 def _uses_test_set(check: CheckSpec) -> bool:
-    return isinstance(check, BetterThan | RecipeBetterThan) or (isinstance(check, ValidOutput) and check.on == "test")
+    of_gain = isinstance(check, BetterThan | RecipeBetterThan | Preferred)
+    return of_gain or (isinstance(check, ValidOutput) and check.on == "test")
 
 
 def _within_budget(result: CheckResult, looks: LookCount | None) -> CheckResult:
@@ -109,19 +113,37 @@ def _accept(results: list[CheckResult], accepted: Mapping[str, str]) -> list[Che
     ]
 
 
-def _not_needed(suite: Suite, results: Sequence[CheckResult]) -> list[str]:
-    """The honest sentence: a prompt-side arm that is shown to be within `min_effect` of the candidate."""
+def not_needed(suite: Suite, result: CheckResult) -> str:
+    """The honest sentence: a prompt-side arm that is shown to be within `min_effect` of the candidate; else ""."""
     enough = suite.statistics.min_effect
-    return [
+    if result.kind != "better_than" or result.baseline is None or result.high is None or result.high >= enough:
+        return ""
+    if suite.systems[result.baseline].kind not in PROMPT_SIDE:
+        return ""
+    return (
         f"You did not need to fine-tune: {result.baseline} is within {100 * enough:.1f} points of the candidate "
         f"(which is better by {100 * result.high:.1f} points at most)"
-        for result in results
-        if result.kind == "better_than"
-        and result.high is not None
-        and result.high < enough
-        and result.baseline is not None
-        and suite.systems[result.baseline].kind in PROMPT_SIDE
-    ]
+    )
+
+
+def _lock(evidence: Evidence) -> list[str]:
+    """Whether the suite was locked before its candidate came to be.
+
+    What is compared is the time that the lock says it was made and the time at which the harness recorded that the
+    candidate's training began. Times of files are not looked at: they change with every copy.
+    """
+    if evidence.locked is None:
+        return []
+    locked = datetime.fromisoformat(evidence.locked)
+    said = f"the suite was locked at {locked.isoformat(timespec='seconds')}"
+    if evidence.training is None or evidence.training.begun is None:
+        why = "its training was not recorded"
+        return [f"{said}; whether that is before the candidate was trained cannot be told, since {why}"]
+    begun = datetime.fromisoformat(evidence.training.begun)
+    since = begun.isoformat(timespec="seconds")
+    if locked < begun:
+        return [f"{said}, before the training of the candidate began ({since})"]
+    return [f"{said}, after the training of the candidate began ({since}): its bars are not known to be older"]
 
 
 def _looks(looks: LookCount | None, alpha: float) -> list[str]:
@@ -172,6 +194,8 @@ def _kept(result: CheckResult) -> str:
     if result.kind == "recipe_better_than":
         gain = f"{100 * (result.observed or 0.0):+.1f} points over its seeds"
         return f"the recipe beats {result.baseline} ({gain})"
+    if result.kind == "preferred":
+        return f"its answers are preferred to those of {result.baseline} ({100 * (result.observed or 0.0):+.1f} points)"
     if result.kind == "benchmark_drop":
         moved = 100 * (result.observed or 0.0)
         return f"general ability {'fell' if moved < 0 else 'rose'} {abs(moved):.1f} points, within the margin"

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from harness.report.formatting import number
-from harness.report.page import IntervalBar, LossCurve
+from harness.report.page import IntervalBar
+from harness.report.page_sections import LossCurve
 
-BAR_WIDTH, BAR_HEIGHT = 200, 34
+BAR_WIDTH, BAR_HEIGHT = 148, 34
 _BAR_INSET = 6  # so that a dot at the end of the axis is whole
 _BAR_MIDDLE = 23
 
@@ -34,9 +35,10 @@ _BAR = Markup(
 _SMALL = Markup(
     '<svg class="bar bar-small" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">'
     '<title>{title}</title><rect class="bar-track" x="0" y="4" width="{width}" height="4" rx="2"/>'
-    '<rect class="bar-range" x="{low}" y="3" width="{span}" height="6" rx="1"/>'
+    '<rect class="bar-range" x="{low}" y="3" width="{span}" height="6" rx="1"/>{limit}'
     '<rect class="bar-tick" x="{value}" y="0" width="2" height="{height}" rx="1"/></svg>'
 )
+_SMALL_LIMIT = Markup('<rect class="bar-limit-small" x="{x}" y="0" width="1.5" height="{height}"/>')
 _ZONE = Markup('<rect class="bar-zone" x="{x}" y="14" width="{width}" height="18" rx="3"/>')
 _LIMIT = Markup(
     '<line class="bar-limit" x1="{x}" x2="{x}" y1="12" y2="33"/>'
@@ -68,9 +70,9 @@ def interval_bar(bar: IntervalBar) -> Markup:
     Raises:
         ValueError: a number of the bar is not finite.
     """
-    _require_finite((bar.low, bar.high, bar.value, bar.axis_low, bar.axis_high))
+    require_finite((bar.low, bar.high, bar.value, bar.axis_low, bar.axis_high))
     left, right = _BAR_INSET, BAR_WIDTH - _BAR_INSET
-    scale = _Scale(low=bar.axis_low, high=bar.axis_high, start=left, end=right)
+    scale = Scale(low=bar.axis_low, high=bar.axis_high, start=left, end=right)
     low, high = scale(bar.low), scale(bar.high)
     return _BAR.format(
         width=BAR_WIDTH,
@@ -81,28 +83,29 @@ def interval_bar(bar: IntervalBar) -> Markup:
         right=right,
         y=_BAR_MIDDLE,
         limit=_limit_line(bar, scale),
-        low=_px(low),
+        low=pixels(low),
         range_y=_BAR_MIDDLE - 4,
-        span=_px(max(high - low, 1.5)),
-        value=_px(scale(bar.value)),
+        span=pixels(max(high - low, 1.5)),
+        value=pixels(scale(bar.value)),
     )
 
 
 def small_bar(bar: IntervalBar) -> Markup:
-    """Return an interval on its whole axis, small enough for a cell of a score table.
+    """Return an interval on its whole axis with the line it is held against, small enough for a cell of a table.
 
     Raises:
         ValueError: a number of the bar is not finite.
     """
-    _require_finite((bar.low, bar.high, bar.value))
-    scale = _Scale(low=bar.axis_low, high=bar.axis_high, start=0, end=SMALL_WIDTH)
+    require_finite((bar.low, bar.high, bar.value))
+    scale = Scale(low=bar.axis_low, high=bar.axis_high, start=0, end=SMALL_WIDTH)
     return _SMALL.format(
         width=SMALL_WIDTH,
         height=SMALL_HEIGHT,
         title=bar.description,
-        low=_px(scale(bar.low)),
-        span=_px(max(scale(bar.high) - scale(bar.low), 1.5)),
-        value=_px(min(max(scale(bar.value) - 1, 0), SMALL_WIDTH - 2)),
+        low=pixels(scale(bar.low)),
+        span=pixels(max(scale(bar.high) - scale(bar.low), 1.5)),
+        limit="" if bar.limit is None else _SMALL_LIMIT.format(x=pixels(scale(bar.limit) - 0.75), height=SMALL_HEIGHT),
+        value=pixels(min(max(scale(bar.value) - 1, 0), SMALL_WIDTH - 2)),
     )
 
 
@@ -113,11 +116,11 @@ def loss_curve(curve: LossCurve) -> Markup:
         ValueError: a loss is not finite.
     """
     losses = [loss for _, loss in (*curve.train, *curve.validation)]
-    _require_finite(losses)
+    require_finite(losses)
     steps = [step for step, _ in (*curve.train, *curve.validation)]
-    x = _Scale(low=0, high=max(*steps, curve.last_step, 1), start=_PLOT_LEFT, end=_PLOT_RIGHT)
+    x = Scale(low=0, high=max(*steps, curve.last_step, 1), start=_PLOT_LEFT, end=_PLOT_RIGHT)
     y_ticks = nice_ticks(0.0, max(*losses, 1e-9))
-    y = _Scale(low=0, high=y_ticks[-1], start=_PLOT_BOTTOM, end=_PLOT_TOP)
+    y = Scale(low=0, high=y_ticks[-1], start=_PLOT_BOTTOM, end=_PLOT_TOP)
     return _CURVE.format(
         width=CURVE_WIDTH,
         height=CURVE_HEIGHT,
@@ -140,7 +143,7 @@ def nice_ticks(low: float, high: float) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Scale:
+class Scale:
     """A linear map from an axis to pixels; what lies outside the axis is drawn at its end."""
 
     low: float
@@ -149,25 +152,26 @@ class _Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        """Return where a value of the axis lies."""
         inside = min(max(value, self.low), self.high)
         share = (inside - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.start + share * (self.end - self.start)
 
 
-def _pass_zone(bar: IntervalBar, scale: _Scale) -> Markup:
+def _pass_zone(bar: IntervalBar, scale: Scale) -> Markup:
     if bar.limit is None:
         return Markup("")
     line = scale(bar.limit)
     start, end = (line, scale.end) if bar.passes_above else (scale.start, line)
-    return _ZONE.format(x=_px(start), width=_px(max(end - start, 0)))
+    return _ZONE.format(x=pixels(start), width=pixels(max(end - start, 0)))
 
 
-def _limit_line(bar: IntervalBar, scale: _Scale) -> Markup:
+def _limit_line(bar: IntervalBar, scale: Scale) -> Markup:
     if bar.limit is None:
         return Markup("")
     x = scale(bar.limit)
     anchor = _anchor(x, margin=34, start=scale.start, end=scale.end)
-    return _LIMIT.format(x=_px(x), text_x=_px(x), anchor=anchor, text=bar.limit_text)
+    return _LIMIT.format(x=pixels(x), text_x=pixels(x), anchor=anchor, text=bar.limit_text)
 
 
 def _anchor(x: float, *, margin: float, start: float, end: float) -> str:
@@ -176,24 +180,24 @@ def _anchor(x: float, *, margin: float, start: float, end: float) -> str:
     return "end" if end - x < margin else "middle"
 
 
-def _grid(x: _Scale, y: _Scale, y_ticks: Sequence[float]) -> Markup:
+def _grid(x: Scale, y: Scale, y_ticks: Sequence[float]) -> Markup:
     rows = [
         _GRID_Y.format(
             left=_PLOT_LEFT,
             right=_PLOT_RIGHT,
-            y=_px(y(tick)),
+            y=pixels(y(tick)),
             text_x=_PLOT_LEFT - 8,
-            text_y=_px(y(tick) + 4),
+            text_y=pixels(y(tick) + 4),
             text=number(tick),
         )
         for tick in y_ticks
     ]
     steps = [tick for tick in nice_ticks(0, x.high) if tick <= x.high and tick == int(tick)]
-    columns = [_GRID_X.format(x=_px(x(tick)), text=f"{int(tick):,}") for tick in steps]
+    columns = [_GRID_X.format(x=pixels(x(tick)), text=f"{int(tick):,}") for tick in steps]
     return Markup("").join([*rows, *columns])
 
 
-def _step_marks(curve: LossCurve, x: _Scale) -> Markup:
+def _step_marks(curve: LossCurve, x: Scale) -> Markup:
     # Each note has a line of its own above the plot. The best step is never after the last one, so only the
     # first note may have to stand left of its mark for want of room.
     best_turns = x(curve.best_step) > _PLOT_RIGHT - 40
@@ -204,10 +208,10 @@ def _step_marks(curve: LossCurve, x: _Scale) -> Markup:
     return Markup("").join(
         _MARK.format(
             kind=kind,
-            x=_px(x(step)),
+            x=pixels(x(step)),
             top=top,
             bottom=_PLOT_BOTTOM,
-            text_x=_px(x(step) + (-5 if turns else 5)),
+            text_x=pixels(x(step) + (-5 if turns else 5)),
             text_y=top + 8,
             anchor="end" if turns else "start",
             text=text,
@@ -216,23 +220,23 @@ def _step_marks(curve: LossCurve, x: _Scale) -> Markup:
     )
 
 
-def _line(kind: str, points: Sequence[tuple[int, float]], x: _Scale, y: _Scale) -> Markup:
-    return _LINE.format(kind=kind, points=" ".join(f"{_px(x(step))},{_px(y(loss))}" for step, loss in points))
+def _line(kind: str, points: Sequence[tuple[int, float]], x: Scale, y: Scale) -> Markup:
+    return _LINE.format(kind=kind, points=" ".join(f"{pixels(x(step))},{pixels(y(loss))}" for step, loss in points))
 
 
-def _dots(curve: LossCurve, x: _Scale, y: _Scale) -> Markup:
+def _dots(curve: LossCurve, x: Scale, y: Scale) -> Markup:
     return Markup("").join(
         _DOT.format(
             kind="best" if step == curve.best_step else "validation",
-            x=_px(x(step)),
-            y=_px(y(loss)),
+            x=pixels(x(step)),
+            y=pixels(y(loss)),
             r=5 if step == curve.best_step else 2.5,
         )
         for step, loss in curve.validation
     )
 
 
-def _line_labels(curve: LossCurve, x: _Scale, y: _Scale) -> Markup:
+def _line_labels(curve: LossCurve, x: Scale, y: Scale) -> Markup:
     """Name each line at its end; two ends that meet are named one above the other."""
     ends = [
         (kind, text, x(points[-1][0]), y(points[-1][1]))
@@ -247,14 +251,16 @@ def _line_labels(curve: LossCurve, x: _Scale, y: _Scale) -> Markup:
     for kind, text, end_x, end_y in ends:
         label_y = max(end_y + 4, previous + 15)
         previous = label_y
-        labels.append(_LINE_LABEL.format(kind=kind, x=_px(end_x + 10), y=_px(label_y), text=text))
+        labels.append(_LINE_LABEL.format(kind=kind, x=pixels(end_x + 10), y=pixels(label_y), text=text))
     return Markup("").join(labels)
 
 
-def _require_finite(numbers: Sequence[float]) -> None:
+def require_finite(numbers: Sequence[float]) -> None:
+    """Refuse with ValueError what cannot be drawn."""
     if not all(math.isfinite(value) for value in numbers):
         raise ValueError("a drawing needs finite numbers")
 
 
-def _px(value: float) -> str:
+def pixels(value: float) -> str:
+    """Return a coordinate with one decimal at most."""
     return f"{value:.1f}".removesuffix(".0")

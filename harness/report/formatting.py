@@ -92,6 +92,19 @@ def number(value: float, *, digits: int = 4) -> str:
     return _minus(f"{_finite(value):.{digits}g}")
 
 
+def amount(value: float) -> str:
+    """Return tokens, seconds or money with three significant digits or more: "1,234", "80.0", "0.0583".
+
+    Raises:
+        ValueError: the number is not finite.
+    """
+    size = abs(_finite(value))
+    if 0 < size < 1e-6:
+        return number(value, digits=3)
+    digits = next((digits for digits in range(9) if size * 10**digits >= 99.95), 0)
+    return _minus(f"{value:,.{digits}f}")
+
+
 def quantity(value: float, unit: str) -> str:
     """Return a value in one of the units of a check: "fraction", "points", "nats" or another word.
 

@@ -17,10 +17,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.report.charts import interval_bar, loss_curve, small_bar
+from harness.report.diagrams import history_line, judged_shares, length_box, reliability_diagram, subject_dots
+from harness.report.example_data import example_data
 from harness.report.formatting import clip, one_line
-from harness.report.page import Answer, ExampleRow, ExampleSet, Page
+from harness.report.page import Page
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("report.css", "examples.css")
+SCRIPTS = ("report.js", "examples_diff.js", "examples_detail.js", "examples.js")
 # Inside <script> only "<" can end the block; "&" and ">" are escaped for tools that copy it into other
 # markup, and the two line separators because older JavaScript takes them for line ends.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
@@ -28,16 +32,17 @@ _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u20
 
 def render_html(page: Page) -> str:
     """Return the report as one HTML document."""
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    style, script = ("".join((TEMPLATES / name).read_text("utf-8") for name in names) for names in (STYLES, SCRIPTS))
     return (
-        _environment()
+        page_environment()
         .get_template("report.html.j2")
         .render(
             page=page,
             policy=content_security_policy(script),
-            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            style=Markup(style),
             script=Markup(script),
-            example_data=data_block(_example_data(page.examples, page.closest)),
+            example_data=data_block(example_data(page.examples, page.closest)),
+            record_data=Markup(page.raw.translate(_ESCAPES)),
         )
     )
 
@@ -62,7 +67,8 @@ def data_block(value: Any) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Return the environment of every page: autoescaped, and an unknown name is an error."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -70,38 +76,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(interval_bar=interval_bar, small_bar=small_bar, loss_curve=loss_curve)
+    drawings = (interval_bar, small_bar, loss_curve, subject_dots, length_box, reliability_diagram)
+    environment.globals.update({draw.__name__: draw for draw in (*drawings, judged_shares, history_line)})
     environment.filters.update(clip=clip, one_line=one_line)
     return environment
-
-
-def _example_data(examples: ExampleSet, closest: str) -> dict[str, Any]:
-    """Return the examples in arrays rather than objects: ten thousand rows repeat no key."""
-    datasets = {name: place for place, name in enumerate(examples.datasets)}
-    tags = {name: place for place, name in enumerate(examples.tags)}
-    return {
-        "systems": examples.systems,
-        "closest": closest,
-        "datasets": examples.datasets,
-        "headlines": examples.headlines,
-        "scorers": examples.scorers,
-        "tags": examples.tags,
-        "rows": [_row_data(row, datasets, tags) for row in examples.rows],
-    }
-
-
-def _row_data(row: ExampleRow, datasets: dict[str, int], tags: dict[str, int]) -> list[Any]:
-    return [
-        datasets[row.dataset],
-        row.id,
-        row.input,
-        row.reference,
-        [tags[tag] for tag in row.tags],
-        [_answer_data(answer) for answer in row.answers],
-    ]
-
-
-def _answer_data(answer: Answer | None) -> list[Any] | None:
-    if answer is None:
-        return None
-    return [answer.text, answer.scores, answer.right, answer.failed, answer.problem, answer.outcome]

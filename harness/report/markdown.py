@@ -1,4 +1,4 @@
-"""The page model as Markdown for a pull request comment or a step summary: verdict first, details folded.
+"""The page model as Markdown for a pull request comment or a step summary: the first screen, then details folded.
 
 Foreign text cannot become markup, a mention or a link: inside sentences and tables its special characters are
 escaped, and answers stand in code fences that are longer than any fence inside them.
@@ -11,15 +11,35 @@ import re
 from collections.abc import Iterable, Sequence
 
 from harness.report.formatting import clip, count, duration, one_line, plural
-from harness.report.page import ChangeSet, CheckRow, ExampleRow, FactGroup, Page, ScoreTable
+from harness.report.page import (
+    ArmTable,
+    ChangeSet,
+    ChangeSide,
+    CheckRow,
+    ComparisonRow,
+    ExampleRow,
+    Fact,
+    FactGroup,
+    Page,
+    ScoreCell,
+    ScoreColumn,
+    ScoreTable,
+    SliceTable,
+    TrainingView,
+)
 
-LIMIT = 60_000  # characters; GitHub refuses a comment of more than 65,536
+# Characters. GitHub refuses a comment of more than 65,536 and a step summary of more than 1 MiB, which is more bytes
+# than so many characters can have.
+LIMIT = 60_000
 CELL_LIMIT = 300
 SENTENCE_LIMIT = 1_000
 ANSWER_LIMIT = 500
 SHOWN_CHANGES = 3
 
-SHOWN_NOTES = 20
+# What is never cut must fit whatever the texts are: escaping doubles them at most.
+SHOWN_NOTES = 8
+SHOWN_CHECKS = 30
+SHORT_LIMIT = 100
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$]|^[-+=]|(?<=^\d)[.)])")
 # A mention, an issue number and a bare address become links on GitHub even where their characters are
@@ -29,14 +49,17 @@ _ZERO_WIDTH_SPACE = "\u200b"
 
 
 def render_markdown(page: Page) -> str:
-    """Return at most 60,000 characters of Markdown, from h3 on; what did not fit is named at its end."""
-    blocks = [("verdict", _head(page)), ("checks", _checks(page)), *_folded(page)]
-    kept, left_out, size = [], [], 0
-    reserve = 2 * CELL_LIMIT + 200  # for the line that names what was left out
-    for name, block in blocks:
+    """Return at most 60,000 characters of Markdown, from h3 on.
+
+    What the first screen shows is always there; folded details that do not fit are named at the end.
+    """
+    first = [_head(page), _checks(page), _highlights(page), _essentials(page)]
+    kept, left_out = [block for block in first if block], []
+    size = sum(len(block) + 2 for block in kept) + 2 * CELL_LIMIT + 200  # and the line that names what was left out
+    for name, block in _folded(page):
         if not block:
             continue
-        if size + len(block) + 2 > LIMIT - reserve:
+        if size + len(block) + 2 > LIMIT:
             left_out.append(name)
             continue
         kept.append(block)
@@ -87,15 +110,48 @@ def _checks(page: Page) -> str:
     rows = [
         (
             f"{check.symbol} {check.status_text}{'' if check.blocking else ' (not blocking)'}",
-            escape(check.title),
-            escape(check.baseline) or "–",
-            escape(check.needed),
-            escape(f"{check.measured} ({check.interval})" if check.interval else check.measured),
+            *(escape(text, SHORT_LIMIT) for text in (check.title, check.baseline or "–", check.needed)),
+            escape(f"{check.measured} ({check.interval})" if check.interval else check.measured, SHORT_LIMIT),
             check.n,
         )
-        for check in page.checks
+        for check in page.checks[:SHOWN_CHECKS]
     ]
-    return table(("Result", "Check", "Against", "Needed", "Measured", "n"), rows, right=(5,))
+    shown = table(("Result", "Check", "Against", "Needed", "Measured", "n"), rows, right=(5,))
+    more = len(page.checks) - SHOWN_CHECKS
+    return shown if more <= 0 else f"{shown}\n\nand {plural(more, 'further check')} in the HTML report."
+
+
+def _highlights(page: Page) -> str:
+    found = page.highlights
+    if found is None:
+        return ""
+    against = escape(found.baseline, SHORT_LIMIT)
+    sides = (("▼ Got worse", found.worse), ("▲ Got better", found.better))
+    return "\n".join(f"- **{word}** against {against}: {_side(side)}" for word, side in sides)
+
+
+def _side(side: ChangeSide) -> str:
+    slices = f" ({escape('; '.join(side.slices), SHORT_LIMIT)})" if side.slices else ""
+    examples = ", ".join(f"`{_code(row.id, SHORT_LIMIT)}`" for row in side.worst)
+    return f"{side.count}{slices}" + (f", most of all {examples}" if examples else "")
+
+
+def _essentials(page: Page) -> str:
+    return "\n\n".join(
+        (
+            f"**Can it be trusted?** {_line(page.trust)}",
+            f"**What was judged:** {_line(page.essentials)}. Run it again:",
+            fence(page.command, SENTENCE_LIMIT),
+        )
+    )
+
+
+def _line(facts: Sequence[Fact]) -> str:
+    return " · ".join(
+        f"{escape(fact.label, SHORT_LIMIT)}: "
+        + (f"`{_code(fact.value, SHORT_LIMIT)}`" if fact.code else escape(fact.value, SHORT_LIMIT))
+        for fact in facts
+    )
 
 
 def _folded(page: Page) -> list[tuple[str, str]]:
@@ -104,15 +160,19 @@ def _folded(page: Page) -> list[tuple[str, str]]:
         (f"changes against {item.baseline}", _changes(item, page.examples.systems[0]))
         for item in sorted(page.changes, key=lambda item: item.baseline != page.closest)
     ]
-    tags = [_score_block(tag_table) for tag_table in page.tag_scores]
     return [
         ("how each check was decided", _details("How each check was decided", _decided(page.checks))),
-        ("scores", _details("Scores", _score_block(page.scores))),
+        ("arms", _details("Arms", _arms(page.arms))),
+        ("further scores", _details("Further scores", _score_block(page.scores))),
         *changes,
-        ("scores by tag", _details("Scores by tag", "\n\n".join(tags))),
+        ("slices", _details("Slices", "\n\n".join(map(_slices, page.slices)))),
+        ("schema errors", _details("Schema errors", _schema_errors(page))),
+        ("what the judges preferred", _details("What the judges preferred", _judged(page))),
         ("benchmarks", _details("Benchmarks", _benchmarks(page))),
         ("training", _details("Training", _training(page))),
-        ("schema errors", _details("Schema errors", _schema_errors(page))),
+        ("calibration and lengths", _details("Calibration and answer lengths", _calibration_and_lengths(page))),
+        ("earlier runs", _details("Earlier runs", _history(page))),
+        ("scores by tag", _details("Scores by tag", "\n\n".join(map(_score_block, page.tag_scores)))),
         ("this run", _details("This run", _identity(page))),
     ]
 
@@ -127,6 +187,10 @@ def _decided(checks: Sequence[CheckRow]) -> str:
         parts = [escape(check.reason, SENTENCE_LIMIT)]
         if check.needs:
             parts.append(f"To settle it: {escape(check.needs, SENTENCE_LIMIT)}")
+        if check.accepted:
+            parts.append(f"Accepted: {escape(check.accepted)}")
+        if check.detectable:
+            parts.append(f"The smallest true difference that it shows with 80 % power: {check.detectable}")
         if check.declared_reason:
             parts.append(f"Why the bar is where it is: {escape(check.declared_reason)}")
         if check.method:
@@ -136,17 +200,36 @@ def _decided(checks: Sequence[CheckRow]) -> str:
     return "\n".join(lines)
 
 
+def _arms(arms: ArmTable) -> str:
+    if not arms.rows:
+        return ""
+    header = ["Arm", "Kind", *_score_headers(arms.columns), *map(escape, arms.uses)]
+    rows = [
+        [_system(arm.name, is_candidate=arm.is_candidate), escape(arm.kind) or "–", *map(_cell, arm.scores), *arm.use]
+        for arm in arms.rows
+    ]
+    told = [escape(line, SENTENCE_LIMIT) for line in arms.break_even]
+    notes = "\n".join(f"- {escape(note, SENTENCE_LIMIT)}" for note in arms.notes)
+    return "\n\n".join([table(header, rows, right=range(2, len(header))), *told, *([notes] if notes else [])])
+
+
+def _score_headers(columns: Sequence[ScoreColumn]) -> list[str]:
+    return [f"{escape(column.scorer)} ({escape(column.dataset)}, n = {column.n})" for column in columns]
+
+
+def _system(name: str, *, is_candidate: bool) -> str:
+    return f"**{escape(name)}**" if is_candidate else escape(name)
+
+
+def _cell(cell: ScoreCell | None) -> str:
+    return "–" if cell is None else f"{cell.value} ({cell.interval})"
+
+
 def _score_block(scores: ScoreTable) -> str:
     if not scores.rows:
         return ""
-    header = ["System", *(f"{escape(c.scorer)} ({escape(c.dataset)}, n = {c.n})" for c in scores.columns)]
-    rows = [
-        [
-            f"**{escape(row.system)}**" if row.is_candidate else escape(row.system),
-            *("–" if cell is None else f"{cell.value} ({cell.interval})" for cell in row.cells),
-        ]
-        for row in scores.rows
-    ]
+    header = ["System", *_score_headers(scores.columns)]
+    rows = [[_system(row.system, is_candidate=row.is_candidate), *map(_cell, row.cells)] for row in scores.rows]
     return f"**{escape(scores.title)}**\n\n" + table(header, rows, right=range(1, len(header)))
 
 
@@ -189,48 +272,92 @@ def _benchmarks(page: Page) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+def _slices(slices: SliceTable) -> str:
+    header = ["Slice", "n", "Candidate", *(f"Gain over {escape(name)}" for name in slices.baselines)]
+    rows = [[escape(row.tag), row.n, _cell(row.score), *map(_gain, row.gains)] for row in slices.rows]
+    return f"**{escape(slices.scorer)}**\n\n" + table(header, rows, right=range(1, len(header)))
+
+
+def _gain(gain: ComparisonRow | None) -> str:
+    return "–" if gain is None else escape(f"{gain.delta} ({gain.interval})")
+
+
 def _training(page: Page) -> str:
-    if page.training is None:
-        return ""
-    rows = [(fact.label, escape(fact.value)) for fact in (*page.training.facts, *page.liveness)]
-    return escape(page.training.sentence, SENTENCE_LIMIT) + "\n\n" + table(("Fact", "Value"), rows)
+    named = [page.training] if page.training is not None else []
+    blocks = [_trained(training, f"**{escape(training.system)}**: ") for training in (*named, *page.other_trainings)]
+    live = table(("The adapter is live", ""), [(fact.label, escape(fact.value)) for fact in page.liveness])
+    return "\n\n".join([*blocks, *([live] if page.liveness else [])])
+
+
+def _trained(training: TrainingView, title: str) -> str:
+    rows = [(fact.label, escape(fact.value)) for fact in training.facts]
+    return title + escape(training.sentence, SENTENCE_LIMIT) + "\n\n" + table(("Fact", "Value"), rows)
 
 
 def _schema_errors(page: Page) -> str:
-    return "\n\n".join(
-        f"**{escape(errors.system)}**\n\n"
-        + table(("What", "How often"), [(escape(what), often) for what, often in errors.rows], right=(1,))
-        for errors in page.schema_errors
+    rows = [
+        (escape(row.system), escape(row.keyword), escape(row.path), row.count, escape(row.example))
+        for row in page.schema_errors
+    ]
+    return table(("System", "Keyword", "Path", "How often", "For example"), rows, right=(3,)) if rows else ""
+
+
+def _judged(page: Page) -> str:
+    rows = [
+        (
+            escape(row.judge),
+            escape(row.baseline),
+            row.preferred,
+            row.tied,
+            row.against,
+            row.missing or "0",
+            row.agreement,
+        )
+        for row in page.judged_pairs
+    ]
+    header = ("Judge", "Against", "Candidate preferred", "Tie", "Baseline preferred", "No reply", "Both orders agree")
+    return table(header, rows, right=range(2, len(header))) if rows else ""
+
+
+def _calibration_and_lengths(page: Page) -> str:
+    calibrated = table(
+        ("System", "Scorer", "Expected calibration error", "n"),
+        [(escape(view.system), escape(view.scorer), view.ece, view.n) for view in page.calibrations],
+        right=(2, 3),
     )
+    long = table(
+        ("Characters", "Shortest", "Lower quartile", "Median", "Upper quartile", "Longest", "n"),
+        [(escape(row.system), *row.texts, row.n) for row in page.lengths],
+        right=range(1, 7),
+    )
+    return "\n\n".join([*([calibrated] if page.calibrations else []), *([long] if page.lengths else [])])
+
+
+def _history(page: Page) -> str:
+    if page.history is None:
+        return ""
+    rows = [
+        (
+            escape(point.run_id) + (" (this run)" if point.is_this else ""),
+            f"{point.symbol} {escape(point.word)}",
+            point.score,
+        )
+        for point in page.history.points
+    ]
+    return table(("Run", "Verdict", escape(page.history.scorer) or "Score"), rows, right=(2,))
 
 
 def _identity(page: Page) -> str:
-    arms = [
-        (
-            escape(arm.name),
-            escape(arm.role),
-            escape(arm.kind) or "–",
-            arm.answers,
-            escape(f"{arm.problems} {arm.note}"),
-        )
-        for arm in page.arms
-    ]
-    blocks = [
-        "Run it again:",
-        fence(page.command, SENTENCE_LIMIT),
-        table(("System", "Role", "Kind", "Answers", "Notes"), arms, right=(3,)),
-        *(_fact_table(group) for group in page.identity),
-        f"Judged {escape(page.judged)} after {duration(page.seconds)}.",
-    ]
-    return "\n\n".join(blocks)
+    judged = f"Judged {escape(page.judged)} after {duration(page.seconds)}."
+    return "\n\n".join([*(_fact_table(group) for group in page.identity), judged])
 
 
 def _fact_table(group: FactGroup) -> str:
     return table((group.title, ""), [(escape(fact.label), escape(fact.value)) for fact in group.facts])
 
 
-def _code(text: str) -> str:
-    return clip(one_line(text), CELL_LIMIT).replace("`", "'")
+def _code(text: str, limit: int = CELL_LIMIT) -> str:
+    return clip(one_line(text), limit).replace("`", "'")
 
 
 def _html(text: str) -> str:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from harness.records import Comparison, RunRecord, ScorerSummary, TrainingHistory
+from harness.findings import ArmUse, Comparison, RunRecord, ScorerSummary
+from harness.records import TrainingHistory
 
 
 def flat_metrics(record: RunRecord) -> dict[str, float]:
     """Return name -> value, such as "test.exact_match.candidate": 0.88; shares 0 to 1, losses nats per token.
 
     Names: `<data set or benchmark>.<scorer>.<system>[.<tag>]`, `gain.<scorer>.<baseline>[.<tag>]`,
-    `checks.<status>`, `training.*` and `cost.*`. A loss that is not finite has no entry.
+    `use.<what>.<system>`, `break_even.<endpoint>`, `checks.<status>`, `training.*` and `cost.*`. What is not known
+    has no entry, and neither has a loss that is not finite.
 
     Raises:
         ValueError: any other number is not finite.
     """
     metrics = {
-        **_summaries((*record.summaries, *record.benchmark_summaries)),
+        **_summaries((*record.summaries, *(item for item in record.benchmark_summaries if item.tag is None))),
         **_gains(record.comparisons),
+        **_use(record.arms),
+        **{f"break_even.{b.endpoint}": float(b.requests) for b in record.break_even if b.requests is not None},
         **_checks(record),
         **({} if record.training is None else _training(record.training)),
         **_cost(record),
@@ -41,6 +45,23 @@ def _gains(comparisons: Iterable[Comparison]) -> dict[str, float]:
     return {
         ".".join(part for part in ("gain", item.scorer, item.baseline, item.tag) if part): item.delta.value
         for item in comparisons
+    }
+
+
+def _use(arms: Iterable[ArmUse]) -> dict[str, float]:
+    return {
+        f"use.{what}.{arm.system}": float(value)
+        for arm in arms
+        for what, value in (
+            ("requests", arm.requests),
+            ("errors", arm.errors),
+            ("truncated", arm.truncated),
+            ("prompt_tokens", arm.prompt_tokens),
+            ("output_tokens", arm.output_tokens),
+            ("seconds", arm.seconds),
+            ("cost_per_1000", arm.cost),
+        )
+        if value is not None
     }
 
 

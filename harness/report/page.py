@@ -9,18 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.records import Decision, Status
+from harness.findings import Decision, Status
+from harness.report.page_sections import (
+    CalibrationView,
+    HistoryView,
+    JudgedRow,
+    LengthRow,
+    LossCurve,
+    LossRow,
+    SchemaErrorRow,
+)
 
 Outcome = Literal["better", "worse", "same", ""]  # candidate against one baseline; "": not comparable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """A label and its value; `code` asks for a fixed-width face."""
+    """A label and its value; `code` asks for a fixed-width face, `whole` is what a shortened value stands for."""
 
     label: str
     value: str
     code: bool = False
+    whole: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +73,12 @@ class CheckRow:
     interval: str
     bar: IntervalBar | None
     n: str
+    detectable: str  # the smallest true difference that 80 % of such samples show
     reason: str
     declared_reason: str
     method: str
     needs: str
+    accepted: str  # why a person let this undecided check pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +122,10 @@ class ScoreTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmRow:
-    """Who took part: what a system is, how it answered, or why it is absent."""
+    """One arm: what it is, what it scored and what a request to it took, or why it is absent.
+
+    `scores` and `use` are in the order of the table's columns and uses; "–" stands where nothing is known.
+    """
 
     name: str
     role: str
@@ -119,10 +134,19 @@ class ArmRow:
     absent: bool
     note: str
     signature: str
-    answers: str
-    problems: str
-    tokens_per_answer: str
-    seconds_per_answer: str
+    scores: tuple[ScoreCell | None, ...]
+    use: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmTable:
+    """Every arm with its headline score, the validity of its answers and its use, and what is told below them."""
+
+    columns: tuple[ScoreColumn, ...]
+    uses: tuple[str, ...]  # headings: tokens, seconds, cost where one is known, errors, answers cut off
+    rows: tuple[ArmRow, ...]
+    break_even: tuple[str, ...]
+    notes: tuple[str, ...]  # what was odd or unequal, one sentence each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,19 +168,36 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One system's answer: `scores` in the order of the example set's scorers, "–" where there is none.
-
-    `problem` says why there is no answer or no score, or that the answer was cut off. `outcome` is the
-    candidate against this system on the headline scorer.
-    """
+class Sample:
+    """One text that a system gave; `problem` says why there is none, or that it was cut off."""
 
     text: str
+    problem: str
+    near_tie: bool  # rounding could have chosen another word somewhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one system answered: one sample, or several where the decoding draws them.
+
+    `scores` are in the order of the example set's scorers, "–" where there is none. `problem` says why there is no
+    answer or no score, or that the answer was cut off. `value` is what the answer is compared by: its score on the
+    headline scorer, and for a missing one the worst for the candidate and the best for a baseline. `outcome` is the
+    candidate against this system.
+    """
+
+    samples: tuple[Sample, ...]
     scores: tuple[str, ...]
     right: bool | None  # None: no score, or a score that is neither 0 nor 1
     failed: bool  # no answer, or no headline score
     problem: str
+    value: float | None  # None: the data set has no such score
     outcome: Outcome
+
+    @property
+    def text(self) -> str:
+        """The first text."""
+        return self.samples[0].text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +226,10 @@ class ExampleSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSet:
-    """What the candidate answers better and worse than a baseline; `system` is its place in the answers."""
+    """What the candidate answers better and worse than a baseline, the largest differences first.
+
+    `system` is the baseline's place in the answers.
+    """
 
     baseline: str
     system: int
@@ -194,12 +238,50 @@ class ChangeSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSide:
+    """What got worse, or what got better, against one baseline; `worst` are the largest differences."""
+
+    count: str
+    slices: tuple[str, ...]  # the tags with most of it: "shifted: 9 of 30"
+    worst: tuple[ExampleRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Highlights:
+    """What changed against the baseline over which the gain is smallest."""
+
+    baseline: str
+    worse: ChangeSide
+    better: ChangeSide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceRow:
+    """The examples with one tag: the candidate's score, and its gain over each of the table's baselines."""
+
+    tag: str
+    n: str
+    score: ScoreCell | None
+    gains: tuple[ComparisonRow | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceTable:
+    """One scorer on every slice of the test set, the slice on which most is lost first."""
+
+    scorer: str
+    baselines: tuple[str, ...]
+    rows: tuple[SliceRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectRow:
-    """One subject of a benchmark: its share of the mean, and "17 of 20" for each system."""
+    """One subject of a benchmark: its share of the mean, and for each system "17 of 20" and what is drawn of it."""
 
     subject: str
     weight: str
     cells: tuple[str, ...]
+    bars: tuple[IntervalBar | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,45 +297,14 @@ class BenchmarkView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LossCurve:
-    """The losses by optimizer step, in nats per completion token; steps that were not finite are left out."""
-
-    train: tuple[tuple[int, float], ...]
-    validation: tuple[tuple[int, float], ...]
-    best_step: int
-    best_text: str
-    last_step: int
-    stop_text: str
-    description: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossRow:
-    """One measured step as a row of text."""
-
-    step: str
-    epoch: str
-    train: str
-    validation: str
-    mark: str  # "best", "stopped" or empty
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingView:
-    """How the candidate came to be."""
+    """How a trained system came to be."""
 
+    system: str
     sentence: str
     curve: LossCurve | None
     facts: tuple[Fact, ...]
     rows: tuple[LossRow, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchemaErrors:
-    """What was wrong with one system's answers, and how often."""
-
-    system: str
-    rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,22 +320,31 @@ class Page:
     symbol: str
     sentence: str
     notes: tuple[str, ...]
-    glance: tuple[Fact, ...]
+    highlights: Highlights | None  # None: nothing was compared
+    trust: tuple[Fact, ...]  # what the verdict can be trusted with
+    essentials: tuple[Fact, ...]  # what was judged, at what cost
     closest: str  # the baseline over which the gain is smallest; empty without a comparison
     checks: tuple[CheckRow, ...]
     warnings: tuple[str, ...]
     candidate: str
-    arms: tuple[ArmRow, ...]
-    scores: ScoreTable
+    arms: ArmTable
+    scores: ScoreTable  # those that the arm table does not show
+    slices: tuple[SliceTable, ...]
     tag_scores: tuple[ScoreTable, ...]
     comparisons: tuple[ComparisonRow, ...]
     changes: tuple[ChangeSet, ...]
     benchmarks: tuple[BenchmarkView, ...]
     training: TrainingView | None
+    other_trainings: tuple[TrainingView, ...]  # of baselines and of further seeds
     liveness: tuple[Fact, ...]
-    schema_errors: tuple[SchemaErrors, ...]
+    schema_errors: tuple[SchemaErrorRow, ...]
+    lengths: tuple[LengthRow, ...]
+    calibrations: tuple[CalibrationView, ...]
+    judged_pairs: tuple[JudgedRow, ...]
+    history: HistoryView | None  # None: no earlier run is known
     examples: ExampleSet
     identity: tuple[FactGroup, ...]
     command: str
     suite_text: str
     seconds: float  # wall time of the run
+    raw: str  # every number behind the page as JSON; the examples travel apart from it

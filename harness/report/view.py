@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 from collections.abc import Mapping
+from typing import Any
 
-from harness.records import Comparison, Decision, RunManifest, RunRecord, TrainingHistory
-from harness.report.formatting import clean, count, duration, moment, plural, points
-from harness.report.page import ExampleSet, Fact, FactGroup, Page, SchemaErrors
-from harness.report.view_checks import check_rows, comparison_rows
+from harness.findings import Comparison, RunRecord
+from harness.records import RunManifest
+from harness.report.formatting import clean, count, duration, moment, plural
+from harness.report.page import ExampleSet, Fact, FactGroup, Page
+from harness.report.view_answers import calibration_views, judged_rows, length_rows, schema_error_rows
+from harness.report.view_arms import arm_table, further_scores, in_arm_order
+from harness.report.view_benchmarks import benchmark_views
+from harness.report.view_checks import DECISION_SYMBOLS, DECISION_WORDS, check_rows, comparison_rows
 from harness.report.view_examples import change_sets, example_set
-from harness.report.view_scores import arm_rows, benchmark_views, overall_scores, tag_scores
+from harness.report.view_first_screen import essentials, highlights, trust_facts
+from harness.report.view_history import history_view
+from harness.report.view_scores import slice_tables, tag_scores
 from harness.report.view_training import liveness_facts, training_view
 
-WORDS: dict[Decision, str] = {"ship": "Ship", "hold": "Hold", "undecided": "Undecided"}
-SYMBOLS: dict[Decision, str] = {"ship": "✓", "hold": "✕", "undecided": "?"}
+BULKY = ("examples", "predictions", "scores", "benchmarks")  # row by row: the page's examples, or the run folder
 
 
 def build_page(record: RunRecord) -> Page:
@@ -23,8 +32,10 @@ def build_page(record: RunRecord) -> Page:
         ValueError: the record holds a number that is not finite where one must be (losses may be).
     """
     manifest, verdict = record.manifest, record.verdict
-    systems = [fact.name for fact in manifest.systems]
+    systems = [fact.name for fact in in_arm_order(record)]
     examples = example_set(record)
+    changes = change_sets(examples)
+    comparisons = comparison_rows(record.comparisons)
     rival = _closest(record, examples)
     return Page(
         suite=clean(manifest.suite),
@@ -32,52 +43,43 @@ def build_page(record: RunRecord) -> Page:
         judged=moment(record.judged),
         judged_iso=clean(record.judged),
         decision=verdict.decision,
-        word=WORDS[verdict.decision],
-        symbol=SYMBOLS[verdict.decision],
+        word=DECISION_WORDS[verdict.decision],
+        symbol=DECISION_SYMBOLS[verdict.decision],
         sentence=clean(verdict.sentence),
         notes=_cleaned(verdict.notes),
-        glance=_glance(record, rival),
+        highlights=highlights(record, rival, changes),
+        trust=trust_facts(record),
+        essentials=essentials(record),
         closest=clean(rival.baseline) if rival else "",
-        checks=check_rows(verdict.checks),
+        checks=check_rows(verdict.checks, record.detectable),
         warnings=_cleaned(manifest.warnings),
         candidate=clean(record.candidate),
-        arms=arm_rows(record),
-        scores=overall_scores(record, systems),
+        arms=arm_table(record, examples),
+        scores=further_scores(record, systems, examples),
+        slices=slice_tables(record, comparisons),
         tag_scores=tag_scores(record, systems),
-        comparisons=comparison_rows(record.comparisons),
-        changes=change_sets(examples),
+        comparisons=comparisons,
+        changes=changes,
         benchmarks=benchmark_views(record),
-        training=None if record.training is None else training_view(record.training),
+        training=None if record.training is None else training_view(record.candidate, record.training),
+        other_trainings=tuple(training_view(name, history) for name, history in record.trainings.items()),
         liveness=liveness_facts(record.liveness),
-        schema_errors=_schema_errors(record.schema_errors),
+        schema_errors=schema_error_rows(record.schema_problems, systems),
+        lengths=length_rows(record, systems),
+        calibrations=calibration_views(record.calibrations),
+        judged_pairs=judged_rows(record.judged_pairs),
+        history=history_view(record),
         examples=examples,
         identity=_identity(record),
         command=clean(manifest.command),
         suite_text=clean(record.suite_text),
         seconds=sum(manifest.seconds.values()),
+        raw=_raw(record),
     )
 
 
 def _cleaned(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(clean(text) for text in texts)
-
-
-def _glance(record: RunRecord, rival: Comparison | None) -> tuple[Fact, ...]:
-    """Return what a reader wants beside the verdict: the closest rival, what changed, what did not work."""
-    facts = []
-    if rival is not None:
-        facts = [
-            Fact(label="Closest baseline", value=clean(rival.baseline)),
-            Fact(label="Gain over it", value=points(rival.delta.value)),
-            Fact(label="Got better", value=plural(rival.wins, "example")),
-            Fact(label="Got worse", value=plural(rival.losses, "example")),
-        ]
-    errors = sum(prediction.error is not None for prediction in record.predictions)
-    return (
-        *facts,
-        Fact(label="Failed answers", value=count(errors)),
-        Fact(label="Truncated rows", value=_truncated(record.training)),
-    )
 
 
 def _closest(record: RunRecord, examples: ExampleSet) -> Comparison | None:
@@ -86,16 +88,22 @@ def _closest(record: RunRecord, examples: ExampleSet) -> Comparison | None:
     return min(headline, key=lambda item: item.delta.value, default=None)
 
 
-def _truncated(history: TrainingHistory | None) -> str:
-    return "not trained" if history is None else count(history.truncated_rows)
+def _raw(record: RunRecord) -> str:
+    """The record but for what is told row by row, as ASCII JSON."""
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return json.dumps({name: _plain(value) for name, value in fields.items() if name not in BULKY}, allow_nan=False)
 
 
-def _schema_errors(errors: Mapping[str, tuple[tuple[str, int], ...]]) -> tuple[SchemaErrors, ...]:
-    return tuple(
-        SchemaErrors(system=clean(system), rows=tuple((clean(what), count(often)) for what, often in rows))
-        for system, rows in errors.items()
-        if rows
-    )
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # the loss of a training that diverged; JSON has no number for it
+    return value
 
 
 def _identity(record: RunRecord) -> tuple[FactGroup, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from harness.records import CheckResult, Comparison, Status
+from harness.findings import CheckResult, Comparison, Decision, Status
 from harness.report.formatting import (
     NOTHING,
     clean,
@@ -19,13 +19,16 @@ from harness.report.page import CheckRow, ComparisonRow, IntervalBar
 
 SYMBOLS: dict[Status, str] = {"pass": "✓", "fail": "✕", "undecided": "?"}
 WORDS: dict[Status, str] = {"pass": "Pass", "fail": "Fail", "undecided": "Undecided"}
+DECISION_SYMBOLS: dict[Decision, str] = {"ship": "✓", "hold": "✕", "undecided": "?"}
+DECISION_WORDS: dict[Decision, str] = {"ship": "Ship", "hold": "Hold", "undecided": "Undecided"}
 _ORDER: dict[Status, int] = {"fail": 0, "undecided": 1, "pass": 2}
 
 
-def check_rows(checks: Sequence[CheckResult]) -> tuple[CheckRow, ...]:
+def check_rows(checks: Sequence[CheckResult], detectable: Mapping[str, float]) -> tuple[CheckRow, ...]:
     """Return the rows of the check table: what decided comes first, otherwise in the order of the suite.
 
-    Checks of one kind share an axis, so that their bars can be compared by eye.
+    Checks of one kind share an axis, so that their bars can be compared by eye. `detectable` maps a check to the
+    smallest true difference (a fraction) that it shows with 80 % power.
 
     Raises:
         ValueError: a check carries a number that is not finite.
@@ -35,24 +38,28 @@ def check_rows(checks: Sequence[CheckResult]) -> tuple[CheckRow, ...]:
         for key in {_axis_key(check) for check in checks}
     }
     ordered = sorted(checks, key=lambda check: (not check.blocking, _ORDER[check.status]))
-    return tuple(_check_row(check, axes[_axis_key(check)]) for check in ordered)
+    return tuple(_check_row(check, axes[_axis_key(check)], detectable.get(check.name)) for check in ordered)
+
+
+def short_title(check: CheckResult) -> str:
+    """Return a check's name without its baseline, which stands beside it."""
+    return check.name.removesuffix(f"/{check.baseline}")
 
 
 def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[ComparisonRow, ...]:
     """Return every comparison with its bar around the line of no difference, those over all rows first.
 
+    Those over all rows share an axis, and so do those of slices, whose intervals are wider.
+
     Raises:
         ValueError: a comparison carries a number that is not finite.
     """
-    axes = {
-        scorer: _axis(
-            [end for item in comparisons if item.scorer == scorer for end in (item.delta.low, item.delta.high)] + [0.0],
-            bounded=False,
-        )
-        for scorer in {item.scorer for item in comparisons}
-    }
+    ends: dict[tuple[str, bool], list[float]] = {}
+    for item in comparisons:
+        ends.setdefault((item.scorer, item.tag is None), [0.0]).extend((item.delta.low, item.delta.high))
+    axes = {key: _axis(numbers, bounded=False) for key, numbers in ends.items()}
     ordered = sorted(comparisons, key=lambda item: item.tag is not None)
-    return tuple(_comparison_row(item, axes[item.scorer]) for item in ordered)
+    return tuple(_comparison_row(item, axes[item.scorer, item.tag is None]) for item in ordered)
 
 
 def shared_axis(checks: Iterable[CheckResult]) -> tuple[float, float]:
@@ -75,15 +82,15 @@ def _axis_key(check: CheckResult) -> tuple[str, str]:
     return check.kind, check.unit
 
 
-def _check_row(check: CheckResult, axis: tuple[float, float]) -> CheckRow:
+def _check_row(check: CheckResult, axis: tuple[float, float], detectable: float | None) -> CheckRow:
     measured = NOTHING if check.observed is None else quantity(check.observed, check.unit)
     return CheckRow(
         name=clean(check.name),
-        title=clean(check.name.removesuffix(f"/{check.baseline}")),
+        title=clean(short_title(check)),
         kind=clean(check.kind),
         status=check.status,
         symbol=SYMBOLS[check.status],
-        status_text=WORDS[check.status],
+        status_text=WORDS[check.status] + (", accepted" if check.accepted else ""),
         blocking=check.blocking,
         baseline=clean(check.baseline or ""),
         needed=_needed(check),
@@ -91,10 +98,12 @@ def _check_row(check: CheckResult, axis: tuple[float, float]) -> CheckRow:
         interval=_interval(check),
         bar=_bar(check, axis),
         n=count(check.n) if check.n else NOTHING,
+        detectable="" if detectable is None else points(detectable).removeprefix("+"),
         reason=clean(check.reason),
         declared_reason=clean(check.declared_reason),
         method=clean(check.method),
         needs=clean(check.needs),
+        accepted=clean(check.accepted),
     )
 
 

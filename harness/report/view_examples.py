@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.records import Example, Prediction, RunRecord, Score, ScoreResult, Unscored
+from harness.findings import RunRecord
+from harness.records import Example, Prediction, Score, ScoreResult, Unscored
 from harness.report.formatting import NOTHING, clean, number
-from harness.report.page import Answer, ChangeSet, ExampleRow, ExampleSet, Outcome
+from harness.report.page import Answer, ChangeSet, ExampleRow, ExampleSet, Outcome, Sample
 
 # The gate's rule for a missing score: the worst for the candidate, the best for a baseline.
 WORST, BEST = 0.0, 1.0
@@ -20,7 +22,7 @@ class _Index:
     systems: tuple[str, ...]
     scorers: tuple[str, ...]
     headlines: Mapping[str, str]  # data set -> the scorer that tells better from worse
-    predictions: Mapping[tuple[str, str, str], Prediction]
+    predictions: Mapping[tuple[str, str, str], Sequence[Prediction]]  # in the order of their samples
     scores: Mapping[tuple[str, str, str], Mapping[str, ScoreResult]]
 
 
@@ -62,7 +64,13 @@ def change_sets(examples: ExampleSet) -> tuple[ChangeSet, ...]:
 
 
 def _with_outcome(rows: Sequence[ExampleRow], place: int, outcome: Outcome) -> tuple[ExampleRow, ...]:
-    return tuple(row for row in rows if (answer := row.answers[place]) and answer.outcome == outcome)
+    found = [row for row in rows if (answer := row.answers[place]) and answer.outcome == outcome]
+    return tuple(sorted(found, key=lambda row: _difference(row, place), reverse=True))
+
+
+def _difference(row: ExampleRow, place: int) -> float:
+    values = [answer.value for answer in (row.answers[0], row.answers[place]) if answer and answer.value is not None]
+    return max(values) - min(values)
 
 
 def _index(record: RunRecord) -> _Index:
@@ -75,9 +83,16 @@ def _index(record: RunRecord) -> _Index:
         systems=(record.candidate, *baselines),
         scorers=scorers,
         headlines=_headlines(record),
-        predictions={(r.dataset, r.system, r.example_id): r for r in record.predictions if r.sample == 0},
+        predictions=_samples(record.predictions),
         scores=scores,
     )
+
+
+def _samples(predictions: Sequence[Prediction]) -> dict[tuple[str, str, str], list[Prediction]]:
+    found: dict[tuple[str, str, str], list[Prediction]] = {}
+    for prediction in sorted(predictions, key=lambda item: item.sample):
+        found.setdefault((prediction.dataset, prediction.system, prediction.example_id), []).append(prediction)
+    return found
 
 
 def _headlines(record: RunRecord) -> dict[str, str]:
@@ -109,43 +124,59 @@ def _input(example: Example) -> str:
 
 
 def _answer(index: _Index, key: tuple[str, str, str], candidate_key: tuple[str, str, str]) -> Answer | None:
-    prediction = index.predictions.get(key)
-    if prediction is None:
+    predictions = index.predictions.get(key)
+    if predictions is None:
         return None
     scores = index.scores.get(key, {})
     headline = scores.get(index.headlines.get(key[0], ""))
-    value = headline.value if isinstance(headline, Score) else None
-    failed = prediction.error is not None or isinstance(headline, Unscored)
+    score = headline.value if isinstance(headline, Score) else None
+    failed = any(prediction.error is not None for prediction in predictions) or isinstance(headline, Unscored)
+    samples = tuple(_sample(prediction) for prediction in predictions)
     return Answer(
-        text=clean(prediction.text),
+        samples=samples,
         scores=tuple(_score_text(scores.get(name)) for name in index.scorers),
-        right=bool(value) if value in (0.0, 1.0) else None,
+        right=bool(score) if score in (0.0, 1.0) else None,
         failed=failed,
-        problem=clean(_problem(prediction, headline)),
+        problem=_problem(samples, predictions, headline),
+        value=_value(index, key, missing=WORST if key == candidate_key else BEST),
         outcome="" if key == candidate_key else _outcome(index, key, candidate_key),
     )
 
 
-def _problem(prediction: Prediction, headline: ScoreResult | None) -> str:
+def _sample(prediction: Prediction) -> Sample:
+    problem = "cut off at the token limit" if prediction.stop == "length" else ""
     if prediction.error is not None:
-        return f"no answer: {prediction.error}"
-    if isinstance(headline, Unscored):
-        return f"no score: {headline.reason}"
-    return "cut off at the token limit" if prediction.stop == "length" else ""
+        problem = f"no answer: {clean(prediction.error)}"
+    return Sample(text=clean(prediction.text), problem=problem, near_tie=prediction.near_tie)
+
+
+def _problem(samples: Sequence[Sample], predictions: Sequence[Prediction], headline: ScoreResult | None) -> str:
+    counts = Counter(sample.problem for sample in samples if sample.problem)
+    told = [
+        problem if len(samples) == 1 else f"{times} of {len(samples)} answers: {problem}"
+        for problem, times in counts.items()
+    ]
+    # Where an answer is missing there is no score either, for the same reason.
+    if isinstance(headline, Unscored) and all(prediction.error is None for prediction in predictions):
+        told.insert(0, f"no score: {clean(headline.reason)}")
+    return "; ".join(told)
 
 
 def _score_text(result: ScoreResult | None) -> str:
     return number(result.value) if isinstance(result, Score) else NOTHING
 
 
+def _value(index: _Index, key: tuple[str, str, str], *, missing: float) -> float | None:
+    result = index.scores.get(key, {}).get(index.headlines.get(key[0], ""))
+    if result is None:
+        return None
+    return result.value if isinstance(result, Score) else missing
+
+
 def _outcome(index: _Index, key: tuple[str, str, str], candidate_key: tuple[str, str, str]) -> Outcome:
-    headline = index.headlines.get(key[0], "")
-    candidate = index.scores.get(candidate_key, {}).get(headline)
-    baseline = index.scores.get(key, {}).get(headline)
-    if candidate is None or baseline is None:
+    ours, theirs = _value(index, candidate_key, missing=WORST), _value(index, key, missing=BEST)
+    if ours is None or theirs is None:
         return ""
-    ours = candidate.value if isinstance(candidate, Score) else WORST
-    theirs = baseline.value if isinstance(baseline, Score) else BEST
     if ours == theirs:
         return "same"
     return "better" if ours > theirs else "worse"

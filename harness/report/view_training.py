@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from harness.records import Liveness, LossPoint, TrainingHistory
 from harness.report.formatting import NOTHING, clean, count, duration, number, percent
-from harness.report.page import Fact, LossCurve, LossRow, TrainingView
+from harness.report.page import Fact, TrainingView
+from harness.report.page_sections import LossCurve, LossRow
 
 
-def training_view(history: TrainingHistory) -> TrainingView:
-    """Return the training section; losses that are not finite are said and never drawn."""
+def training_view(system: str, history: TrainingHistory) -> TrainingView:
+    """Return how a system was trained; losses that are not finite are said and never drawn."""
     return TrainingView(
+        system=clean(system),
         sentence=_sentence(history),
         curve=_curve(history),
         facts=_facts(history),
@@ -34,7 +36,7 @@ def liveness_facts(liveness: Liveness | None) -> tuple[Fact, ...]:
 
 def _sentence(history: TrainingHistory) -> str:
     reason = clean(history.stop_reason).rstrip(".")
-    best = f"the checkpoint of step {count(history.best_step)} became the candidate"
+    best = f"the checkpoint of step {count(history.best_step)} was kept"
     if history.diverged:
         return f"Training diverged: {reason}."
     how = "Stopped early" if history.stopped_early else "Ran to its end"

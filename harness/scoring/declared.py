@@ -10,7 +10,8 @@ from harness.errors import InvalidInputError
 from harness.scoring import abstention, calibration, numeric, refusal, text, validators
 from harness.scoring.apply import SCORERS, ScorerInfo
 from harness.scoring.validators import Validator, validator
-from harness.suite.schema import (
+from harness.suite.schema import Suite
+from harness.suite.scorers import (
     AbstentionScorer,
     BrierScorer,
     ContainsScorer,
@@ -18,7 +19,6 @@ from harness.suite.schema import (
     NumberScorer,
     RefusalScorer,
     RegexScorer,
-    Suite,
     XmlSchemaScorer,
 )
 
@@ -89,12 +89,23 @@ def _bound(
 
 def _brier(spec: BrierScorer, known: Mapping[str, ScorerInfo]) -> ScorerInfo:
     scorer = known.get(spec.correct)
-    usable = [name for name, info in known.items() if info.needs_target and info.target_is_best and not info.weak]
+    usable = [
+        name
+        for name, info in known.items()
+        if info.needs_target and info.target_is_best and not info.weak and info.corpus is None
+    ]
     if scorer is None or spec.correct not in usable:
         raise InvalidInputError(
             f"scorers ({spec.name}): `correct: {spec.correct}` cannot say whether an answer is right; "
             f"one of {', '.join(usable)} can"
         )
-    function = partial(calibration.brier, correct=scorer.function)
-    description = f"1 - (stated confidence - right)², right by {spec.correct}"
-    return ScorerInfo(function=function, description=description, needs_target=True, target_is_best=False)
+    by_logprob = spec.confidence == "logprob"
+    source = "the model's probability of the answer" if by_logprob else "stated confidence"
+    return ScorerInfo(
+        function=partial(calibration.brier, correct=scorer.function),
+        description=f"1 - ({source} - right)², right by {spec.correct}",
+        needs_target=True,
+        needs_logprob=by_logprob,
+        target_is_best=by_logprob,  # when it is certain; as a text it states no confidence
+        confidence=partial(calibration.confidence, correct=scorer.function),
+    )

@@ -68,7 +68,7 @@ def chrf(text: str, target: str) -> Score:
 
 def corpus_statistics(
     scorer: str, texts: Sequence[str], targets: Sequence[str]
-) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], float]]:
+) -> tuple[NDArray[np.int64], Callable[[NDArray[np.int64]], NDArray[np.float64]]]:
     """What a corpus score is made of, so that resampling sentences needs no second look at their text.
 
     Args:
@@ -78,7 +78,7 @@ def corpus_statistics(
 
     Returns:
         The sufficient statistics, shape (sentences, k) with k = 10 for BLEU and 18 for chrF, and the function
-        that turns their sum over any multiset of sentences, shape (k,), into the corpus score from 0 to 1.
+        that turns their sums over any multisets of sentences, shape (..., k), into corpus scores from 0 to 1, (...).
 
     Raises:
         ValueError: for another scorer, no texts, or unequal numbers of texts and targets.
@@ -90,8 +90,10 @@ def corpus_statistics(
     metric = _corpus_metric(scorer)
     statistics = np.array(metric._extract_corpus_statistics(texts, [targets]), dtype=np.int64)
 
-    def compute(total: NDArray[np.int64]) -> float:
-        return _unit(metric._compute_score_from_stats(total.tolist()).score)
+    def compute(totals: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.apply_along_axis(
+            lambda total: _unit(metric._compute_score_from_stats(total.tolist()).score), -1, totals
+        )
 
     return statistics, compute
 

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from harness import strict_json
 from harness.records import Score
-from harness.scoring.json_schema import NoJson, extract_json, leaves
+from harness.scoring.json_schema import Leaf, NoJson, extract_json, leaves
+
+Form = tuple[str, ...] | frozenset[Leaf]  # the words of a text, or the leaves of a JSON object or array
 
 
 def exact_match(text: str, target: str) -> Score:
@@ -16,11 +18,25 @@ def exact_match(text: str, target: str) -> Score:
     order of keys and 1 or 1.0 make no difference. Any other target is compared as text, runs of white space
     being one space.
     """
-    wanted = _json_container(target)
-    if wanted is None:
-        return Score(float(text.split() == target.split()))
-    answer = extract_json(text)
-    return Score(float(not isinstance(answer, NoJson) and leaves(answer) == leaves(wanted)))
+    wanted = target_form(target)
+    return Score(float(answer_form(text, like=wanted) == wanted))
+
+
+def target_form(target: str) -> Form:
+    """What exact match compares an answer with: the leaves of a target that is a JSON object or array, else its words.
+
+    A target of white space has no words: ().
+    """
+    value = _json_container(target)
+    return tuple(target.split()) if value is None else leaves(value)
+
+
+def answer_form(text: str, *, like: Form) -> Form | None:
+    """What exact match sees of an answer where the target has a form `like` this; None when there is no JSON in it."""
+    if isinstance(like, tuple):
+        return tuple(text.split())
+    value = extract_json(text)
+    return None if isinstance(value, NoJson) else leaves(value)
 
 
 def contains(text: str, *, texts: tuple[str, ...], require: Literal["all", "any"], ignore_case: bool) -> Score:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.records import Estimate
+from harness.findings import Estimate
 from harness.stats.mean_tests import MeanTest, constant_difference, more_conservative, paired_t, studentised_bootstrap
 from harness.stats.paired import DEFAULT_RESAMPLES
 

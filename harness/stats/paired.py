@@ -18,7 +18,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.records import Estimate
+from harness.findings import Estimate
 from harness.stats.mean_tests import (
     ROUNDING,
     Floats,
@@ -213,21 +213,24 @@ def compare_clustered(
 def compare_corpus(
     candidate_stats: ArrayLike,
     baseline_stats: ArrayLike,
-    compute: Callable[[NDArray[np.float64]], float],
+    compute: Callable[[Floats], Floats],
     *,
     alpha: float,
     seed: int,
+    clusters: Sequence[str | None] | None = None,
     resamples: int = DEFAULT_RESAMPLES,
 ) -> PairedResult:
     """Compare a corpus metric by a paired bootstrap over examples; higher metrics are better.
 
-    The statistics are two arrays (n, k), one row of sufficient statistics per example; `compute` turns a sum
-    of rows (k,) into the metric. Each p-value is the largest of the shifted-null bootstrap, the percentile
+    The statistics are two arrays (n, k), one row of sufficient statistics per example; `compute` turns sums of
+    rows (..., k) into metrics (...). Each p-value is the largest of the shifted-null bootstrap, the percentile
     bootstrap and the exchange of the systems' rows, which guards a sample in which few rows differ: identical
-    systems give 1. `wins` and `losses` are counted by the metric of single examples.
+    systems give 1. Rows of one cluster are drawn and exchanged together (None: the row stands alone). `wins` and
+    `losses` are counted by the metric of single examples.
 
     Raises:
-        ValueError: no rows, unequal shapes, values or metrics that are not finite, or too few resamples.
+        ValueError: no rows, unequal shapes, values or metrics that are not finite, not one cluster name per row,
+            or too few resamples.
 
     Source: Koehn 2004; Noreen 1989 (shift, approximate randomisation), as in sacrebleu.
     """
@@ -237,9 +240,15 @@ def compare_corpus(
     tail = tail_count(alpha, resamples)
 
     def deltas(candidates: Floats, baselines: Floats) -> Floats:
-        pairs = zip(candidates, baselines, strict=True)
-        return np.array([_metric(compute, a) - _metric(compute, b) for a, b in pairs])
+        found = compute(candidates) - compute(baselines)
+        if not np.all(np.isfinite(found)):
+            raise ValueError("the corpus metric must be finite")
+        return found
 
+    by_row, units = deltas(first, second), "rows"
+    if clusters is not None and (index := _cluster_index(clusters, len(first))).max() + 1 < len(first):
+        first, second = _summed(first, index), _summed(second, index)
+        units = f"{len(first)} clusters"
     total = first.sum(axis=0), second.sum(axis=0)
     observed = float(deltas(total[0][None], total[1][None])[0])
     resampled = np.concatenate(
@@ -259,8 +268,8 @@ def compare_corpus(
         float(np.mean(exchanged >= observed - ROUNDING)),
         float(np.mean(exchanged <= observed + ROUNDING)),
     )
-    method = f"paired bootstrap and exchange of rows ({resamples} resamples, seed {seed}), the largest p"
-    return _result(deltas(first, second), observed, test, alpha=alpha, bar=0.0, method=method)
+    method = f"paired bootstrap and exchange of {units} ({resamples} resamples, seed {seed}), the largest p"
+    return _result(by_row, observed, test, alpha=alpha, bar=0.0, method=method)
 
 
 def paired_scores(candidate: ArrayLike, baseline: ArrayLike) -> tuple[Floats, Floats]:
@@ -331,11 +340,11 @@ def _result(
     )
 
 
-def _metric(compute: Callable[[NDArray[np.float64]], float], total: NDArray[np.float64]) -> float:
-    value = float(compute(total))
-    if not isfinite(value):
-        raise ValueError(f"the corpus metric must be finite, not {value}")
-    return value
+def _summed(statistics: Floats, index: NDArray[np.int64]) -> Floats:
+    """The rows (n, k) summed by the number of their cluster, (clusters, k)."""
+    sums = np.zeros((int(index.max()) + 1, statistics.shape[1]))
+    np.add.at(sums, index, statistics)
+    return sums
 
 
 def _is_binary(scores: Floats) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betaincinv
 
-from harness.records import Estimate
+from harness.findings import Estimate
 
 
 def lower_bound(successes: int, n: int, alpha: float) -> float:

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-from harness.records import FEWEST_SEEDS, Estimate
+from harness.findings import Estimate
+from harness.records import FEWEST_SEEDS
 from harness.stats.mean_tests import ROUNDING, Floats, MeanTest, constant_difference, sign_flip, with_p_at_least
 from harness.stats.paired import DEFAULT_RESAMPLES, UNIT_RANGE
 

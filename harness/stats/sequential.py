@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.records import Status
+from harness.findings import Status
 from harness.stats.mean_tests import Floats
 
 # The share of its wealth that each bettor stakes on every item: a lowest value loses the stake. Large shares win

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from harness.records import Estimate
+from harness.findings import Estimate
 from harness.stats.proportion import proportion_estimate
 
 SUMMARY_RESAMPLES = 999  # an interval to look at; decisions compare pairs with more
@@ -40,9 +40,17 @@ def mean_estimate(scores: ArrayLike, alpha: float) -> Estimate:
 
 
 def corpus_estimate(
-    statistics: NDArray[np.int64], compute: Callable[[NDArray[np.int64]], float], *, alpha: float, seed: int
+    statistics: NDArray[np.int64],
+    compute: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    *,
+    alpha: float,
+    seed: int,
 ) -> Estimate:
-    """Return a corpus metric with its percentile bootstrap interval; statistics are (n, k) per answer.
+    """Return a corpus metric from 0 to 1 with a bootstrap interval; statistics are (n, k) per answer.
+
+    `compute` turns sums of them, shape (..., k), into metrics, shape (...). Each end is the wider of the percentile
+    and the basic bootstrap (Davison & Hinkley 1997): the first doubles the bias of a metric such as macro-F1 over
+    many classes, and alone covers 85 % where 90 % is asked.
 
     Raises:
         ValueError: no rows.
@@ -51,13 +59,15 @@ def corpus_estimate(
     if n == 0:
         raise ValueError("a corpus metric needs at least one answer")
     rng = np.random.default_rng(seed)
-    draws = np.sort([compute(statistics[rng.integers(n, size=n)].sum(axis=0)) for _ in range(SUMMARY_RESAMPLES)])
+    totals = np.array([statistics[rng.integers(n, size=n)].sum(axis=0) for _ in range(SUMMARY_RESAMPLES)])
+    draws = np.sort(compute(totals))
     cut = int(alpha * (SUMMARY_RESAMPLES + 1))
+    value, low, high = float(compute(statistics.sum(axis=0))), float(draws[cut - 1]), float(draws[-cut])
     return Estimate(
-        value=compute(statistics.sum(axis=0)),
-        low=float(draws[cut - 1]),
-        high=float(draws[-cut]),
+        value=value,
+        low=max(0.0, min(low, 2 * value - high)),
+        high=min(1.0, max(high, 2 * value - low)),
         confidence=1 - 2 * alpha,
         n=n,
-        method=f"corpus score with percentile bootstrap ({SUMMARY_RESAMPLES} resamples, seed {seed})",
+        method=f"corpus score with percentile and basic bootstrap ({SUMMARY_RESAMPLES} resamples, seed {seed})",
     )

@@ -29,7 +29,7 @@ from harness.errors import BrokenRunError
 from harness.records import StoredAnswer, StoredScore
 
 ANSWERS = "answers.sqlite"  # inside the cache folder
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0  # how long to wait for another process that is writing
 
 _DELETE_IT = "delete the file: nothing but computing time is lost"
@@ -85,10 +85,14 @@ class _Table(Generic[Row]):
 # Adding zero makes an int a float and -0.0, which SQLite does not keep, 0.0: what is hashed is what is read back.
 _ANSWER: _Table[StoredAnswer] = _Table(
     "answer",
-    {"tokens": "TEXT", "ended": "INTEGER", "near_tie": "INTEGER", "seconds": "REAL"},
-    lambda row: (json.dumps(row.tokens), int(row.ended), int(row.near_tie), row.seconds + 0.0),
-    lambda tokens, ended, near_tie, seconds: StoredAnswer(
-        tokens=tuple(json.loads(tokens)), ended=bool(ended), near_tie=bool(near_tie), seconds=seconds
+    {"tokens": "TEXT", "ended": "INTEGER", "near_tie": "INTEGER", "logprob": "REAL", "seconds": "REAL"},
+    lambda row: (json.dumps(row.tokens), int(row.ended), int(row.near_tie), row.logprob + 0.0, row.seconds + 0.0),
+    lambda tokens, ended, near_tie, logprob, seconds: StoredAnswer(
+        tokens=tuple(json.loads(tokens)),
+        ended=bool(ended),
+        near_tie=bool(near_tie),
+        logprob=logprob,
+        seconds=seconds,
     ),
 )
 _SCORE: _Table[StoredScore] = _Table(

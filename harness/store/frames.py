@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.errors import InvalidInputError
 from harness.records import Example, Prediction, Score, ScoredAnswer
 
 if TYPE_CHECKING:
@@ -62,3 +63,29 @@ def as_csv(frame: pd.DataFrame) -> str:
     buffer = io.StringIO()
     frame.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
     return buffer.getvalue()
+
+
+def as_json_lines(frame: pd.DataFrame) -> str:
+    """The table as JSON Lines, one object a row, null where there is no value."""
+    return frame.to_json(orient="records", lines=True, force_ascii=False, double_precision=15)
+
+
+def as_parquet(frame: pd.DataFrame) -> bytes:
+    """The table as Parquet.
+
+    Raises:
+        InvalidInputError: pyarrow is not installed.
+    """
+    buffer = io.BytesIO()
+    try:
+        frame.to_parquet(buffer, engine="pyarrow", index=False)
+    except ImportError:
+        raise InvalidInputError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
+    return buffer.getvalue()
+
+
+FORMATS: dict[str, Callable[[pd.DataFrame], bytes]] = {
+    ".csv": lambda frame: as_csv(frame).encode("utf-8"),
+    ".jsonl": lambda frame: as_json_lines(frame).encode("utf-8"),
+    ".parquet": as_parquet,
+}

@@ -1,8 +1,9 @@
 """The run folder: evidence first, the manifest last, then what is derived from them.
 
 Evidence (written by a run, bound by digests in the manifest): suite.yaml, schema.json, examples.jsonl,
-predictions.jsonl, benchmarks.jsonl, drift.jsonl, training.json, liveness.json, adapter/, replicas/. Derived (can be
-made again at any time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml, metrics.json.
+predictions.jsonl, benchmarks.jsonl, drift.jsonl, preferences.jsonl, training.json, liveness.json, adapter/, trained/.
+Derived (can be made again at any time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml,
+metrics.json, and the model card README.md.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from harness.records import (
     Example,
     Liveness,
     Prediction,
+    Preference,
     RunManifest,
     TrainingHistory,
 )
@@ -32,7 +34,8 @@ from harness.store.facts import from_plain, read_json, read_record, read_records
 MANIFEST = "manifest.json"
 STATUS = "status.json"
 ADAPTER = "adapter"
-REPLICAS = "replicas"
+CARD = "README.md"
+TRAINED = "trained"  # baselines with a training of their own, and the recipe with further seeds
 DERIVED = (
     "verdict.json",
     "report.html",
@@ -41,6 +44,7 @@ DERIVED = (
     "metrics.json",
     "scores.jsonl",
     "comparison.csv",
+    CARD,
 )
 
 
@@ -56,6 +60,7 @@ class StoredRun:
     predictions: tuple[Prediction, ...]
     benchmarks: tuple[BenchmarkResult, ...]
     drift: tuple[DriftRow, ...]
+    preferences: tuple[Preference, ...]
     training: TrainingHistory | None
     liveness: Liveness | None
 
@@ -80,7 +85,7 @@ def write_evidence(
     suite_text: str,
     schema: bytes | None,
     examples: Mapping[str, Sequence[Example]],
-    tables: Mapping[str, Sequence[Prediction | BenchmarkResult | DriftRow]],
+    tables: Mapping[str, Sequence[Prediction | BenchmarkResult | DriftRow | Preference]],
     reports: Mapping[str, TrainingHistory | Liveness],
 ) -> None:
     """Write all evidence but the adapter, which the training wrote, and the manifest, which comes last."""
@@ -147,6 +152,7 @@ def read_run(folder: Path) -> StoredRun:
         predictions=read_records(Prediction, folder / "predictions.jsonl"),
         benchmarks=read_records(BenchmarkResult, folder / "benchmarks.jsonl"),
         drift=read_records(DriftRow, folder / "drift.jsonl"),
+        preferences=read_records(Preference, folder / "preferences.jsonl"),
         training=_optional(TrainingHistory, folder, "training.json", manifest),
         liveness=_optional(Liveness, folder, "liveness.json", manifest),
     )

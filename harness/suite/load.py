@@ -15,8 +15,10 @@ from ruamel.yaml import YAML
 
 from harness.errors import InvalidInputError
 from harness.suite import source
+from harness.suite.checks import CheckSpec
 from harness.suite.rules import file_problems, semantic_problems
 from harness.suite.schema import Suite
+from harness.suite.systems import SystemSpec
 
 SUITE_FILE = "suite.yaml"
 
@@ -166,7 +168,7 @@ def _problem(error: dict[str, Any], document: source.Document) -> source.Problem
 
 
 def _tags(error: dict[str, Any]) -> str:
-    return "prompt, few_shot, adapter, endpoint" if "systems" in error["loc"] else ", ".join(sorted(CHECK_KINDS))
+    return ", ".join(SYSTEM_KINDS if "systems" in error["loc"] else CHECK_KINDS)
 
 
 def _in_document(loc: tuple[str | int, ...], data: Any) -> source.Path:
@@ -223,4 +225,9 @@ def _members(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-CHECK_KINDS = ("better_than", "valid_output", "benchmark_drop", "logprob_drop", "kl_divergence", "healthy_training")
+def _kinds(union: Any) -> tuple[str, ...]:
+    """The kinds that a discriminated union tells its members apart by."""
+    return tuple(get_args(member.model_fields["kind"].annotation)[0] for member in get_args(get_args(union)[0]))
+
+
+SYSTEM_KINDS, CHECK_KINDS = _kinds(SystemSpec), _kinds(CheckSpec)

@@ -5,21 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
+from typing import Any
 
 from harness.records import FEWEST_SEEDS
-from harness.suite.schema import (
-    AdapterSystem,
+from harness.suite.checks import (
     BenchmarkDrop,
     BetterThan,
-    EndpointSystem,
     KLDivergence,
     LogprobDrop,
+    Preferred,
     RecipeBetterThan,
-    RegexScorer,
-    Suite,
     ValidOutput,
 )
+from harness.suite.declaration import RowsRef
+from harness.suite.schema import Suite
+from harness.suite.scorers import BrierScorer, RegexScorer
 from harness.suite.source import Document, Path, Problem
+from harness.suite.systems import (
+    AdapterSystem,
+    Connection,
+    ConstrainedSystem,
+    EndpointSystem,
+    RetrievalSystem,
+)
+from harness.suite.training import Train
+from harness.suite.training_rules import row_problems, training_problems
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _URL = re.compile(
@@ -27,13 +37,13 @@ _URL = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
 )
 _ON_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
+CONSTRAINABLE = ("prompt", "few_shot", "retrieval")  # the arms that a grammar can be put over
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 def semantic_problems(suite: Suite, document: Document) -> Iterator[Problem]:
     """Every rule a suite breaks beyond the types of its values."""
-    rules = (_candidate, _baselines, _endpoints, _checks, _early, _sampled, _scorers)
-    for path, message in (found for rule in rules for found in rule(suite)):
+    for path, message in (found for rule in _RULES for found in rule(suite)):
         yield Problem(document.position(path), path, message)
 
 
@@ -61,31 +71,95 @@ def _candidate(suite: Suite) -> Iterator[tuple[Path, str]]:
                 ("systems", name, "from"),
                 "the candidate cannot be the promoted adapter; that is a baseline",
             )
-        if system.role == "baseline" and system.source is None:
-            yield ("systems", name), "a baseline adapter needs `from: promoted` or `from: FOLDER`"
-    if suite.train is not None and suite.data.train is None:
-        yield ("data",), "`train` rows are required, since this suite trains"
+        if system.role == "candidate" and system.train is not None:
+            yield ("systems", name, "train"), "the candidate's training is the suite's own `train` section"
+        if system.role == "candidate" and system.source is not None and suite.train and suite.train.rows:
+            # They would not be read, so nobody would see that a test prompt stands among them.
+            yield ("train", "rows"), "has no effect, since the candidate comes from a folder; take it out"
+
+
+def _adapters(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether each baseline adapter is made in one way, and not in the candidate's, which would be the same adapter."""
+    candidates = [_made(suite, name) for name, spec in suite.systems.items() if spec.role == "candidate"]
+    for name, spec in suite.systems.items():
+        if not isinstance(spec, AdapterSystem) or spec.role == "candidate":
+            continue
+        if (spec.source is None) == (spec.train is None):
+            yield ("systems", name), "a baseline adapter needs one of `from: promoted`, `from: FOLDER` and `train`"
+        elif _made(suite, name) in candidates:
+            message = (
+                "is made exactly like the candidate, which would be compared with itself; change it or take it out"
+            )
+            yield ("systems", name), message
+
+
+def _made(suite: Suite, name: str) -> tuple[str | None, str | None, Train | None]:
+    """What an adapter comes from: its folder, or its training, and the system message that both need."""
+    spec, train = suite.systems[name], suite.trainings.get(name)
+    source = spec.source if isinstance(spec, AdapterSystem) else None
+    return source, system_file(suite, name), train and train.model_copy(update={"seeds": 1})
 
 
 def _baselines(suite: Suite) -> Iterator[tuple[Path, str]]:
-    bare = [name for name, system in suite.systems.items() if system.kind == "prompt"]
-    if not bare:
-        message = "a baseline of `kind: prompt` is required: the base model with the bare prompt is always an arm"
+    if not suite.bare_prompts:
+        message = "a baseline of `kind: prompt` is required, without a `model`: the base model is always an arm"
         yield ("systems",), message
-        return
-    candidate = next((spec for spec in suite.systems.values() if spec.role == "candidate"), None)
-    prompts = {suite.systems[name].system for name in bare}
-    if candidate is not None and candidate.system is not None and candidate.system not in prompts:
+    elif not _untuned(suite):
         message = "no `kind: prompt` baseline has the candidate's own system message, so the base model is not an arm"
         yield ("systems",), message
 
 
-def _endpoints(suite: Suite) -> Iterator[tuple[Path, str]]:
-    """Whether each endpoint is one address; no message repeats a value, which may be a key put there by mistake."""
+def _untuned(suite: Suite) -> set[str]:
+    """The arms that are what the candidate was before its training: the base model under the same system message."""
+    wanted = {system_file(suite, name) for name, spec in suite.systems.items() if spec.role == "candidate"}
+    return {name for name in suite.bare_prompts if not wanted or system_file(suite, name) in wanted}
+
+
+def system_file(suite: Suite, name: str) -> str | None:
+    """The file of a system's message: its own, that of the arm under its grammar, else that of the first bare prompt.
+
+    A prompt arm may do without, and the promoted adapter keeps the message that it was judged with.
+    """
+    spec = suite.systems[name]
+    if isinstance(spec, ConstrainedSystem):
+        return system_file(suite, spec.over)
+    is_promoted = isinstance(spec, AdapterSystem) and spec.source == "promoted"
+    if spec.system is not None or spec.kind == "prompt" or is_promoted:
+        return spec.system
+    return next((system_file(suite, bare) for bare in suite.bare_prompts), None)
+
+
+def _columns(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether each column of the files is taken for one thing."""
+    owner: dict[str, str] = {}
+    for key, named in suite.data.columns.named.items():
+        for column in [named] if isinstance(named, str) else named:
+            if column in owner:
+                yield ("data", "columns", key), f"the column '{column}' is already the `{owner[column]}`"
+            owner[column] = key
+
+
+def _constrained(suite: Suite) -> Iterator[tuple[Path, str]]:
     for name, spec in suite.systems.items():
-        if not isinstance(spec, EndpointSystem):
+        if not isinstance(spec, ConstrainedSystem):
             continue
-        here: Path = ("systems", name)
+        over = suite.systems.get(spec.over)
+        if over is None or over.kind not in CONSTRAINABLE:
+            known = ", ".join(other for other, arm in suite.systems.items() if arm.kind in CONSTRAINABLE)
+            yield ("systems", name, "over"), f"'{spec.over}' is not a {'/'.join(CONSTRAINABLE)} arm; known: {known}"
+        if spec.regex is not None and spec.lark is not None:
+            yield ("systems", name), "one grammar at a time: `regex` or `lark`, or neither for the JSON Schema"
+        if spec.regex is None and spec.lark is None and suite.data.schema_file is None:
+            yield ("systems", name), "needs `data.schema`, the JSON Schema of an answer, or `regex`, or `lark`"
+
+
+def _connections(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether each endpoint is one address; no message repeats a value, which may be a key put there by mistake."""
+    places: list[tuple[Path, Any]] = [(("systems", name), spec) for name, spec in suite.systems.items()]
+    places += [(("judges", name), judge) for name, judge in suite.judges.items()]
+    for here, spec in places:
+        if not isinstance(spec, Connection):
+            continue
         if spec.key_env is not None and not _VARIABLE.fullmatch(spec.key_env):
             yield (*here, "key_env"), "must be the name of an environment variable, in capitals, and not the key itself"
         url = _URL.fullmatch(spec.base_url)
@@ -96,6 +170,21 @@ def _endpoints(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield (*here, "base_url"), "must be https, since the key would travel readable for all; or take out key_env"
         if (spec.price_input is None) != (spec.price_output is None):
             yield here, "a cost needs both prices, `price_input` and `price_output`"
+        elif spec.price_input is not None and suite.prices is None:
+            message = "is in no currency; add `prices`, with a `currency` and what a `machine_hour` costs, to the suite"
+            yield (*here, "price_input"), message
+
+
+def _judges(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether every judge that is asked is there, and every judge that is there is asked."""
+    asking = {index: check for index, check in enumerate(suite.checks) if isinstance(check, Preferred)}
+    for index, check in asking.items():
+        if check.judge not in suite.judges:
+            known = ", ".join(suite.judges) or "none"
+            yield ("checks", index, "judge"), f"'{check.judge}' is not one of `judges`; known: {known}"
+    for name in suite.judges:
+        if name not in {check.judge for check in asking.values()}:
+            yield ("judges", name), "no `preferred` check asks this judge; add one, or take the judge out"
 
 
 def _checks(suite: Suite) -> Iterator[tuple[Path, str]]:
@@ -105,8 +194,8 @@ def _checks(suite: Suite) -> Iterator[tuple[Path, str]]:
         here: Path = ("checks", index)
         if check.name is not None and names.count(check.name) > 1:
             yield (*here, "name"), f"two checks are named '{check.name}'"
-        if isinstance(check, BetterThan | RecipeBetterThan):
-            yield from _better_than(suite, check, here)
+        if isinstance(check, BetterThan | RecipeBetterThan | Preferred):
+            yield from _against(suite, check, here)
         if isinstance(check, RecipeBetterThan) and (suite.train is None or suite.train.seeds < FEWEST_SEEDS):
             yield here, f"`recipe_better_than` needs `train.seeds` of {FEWEST_SEEDS} or more"
         if isinstance(check, BenchmarkDrop | LogprobDrop) and check.benchmark not in suite.benchmarks:
@@ -130,8 +219,8 @@ def _early(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield (*here, "require"), f"`require: any` needs mode fixed, not {mode}"
         if isinstance(check, BetterThan) and check.tag is not None:
             yield (*here, "tag"), f"a slice cannot be judged in mode {mode}, which may stop before the slice is whole"
-        if isinstance(check, RecipeBetterThan):
-            yield here, f"`recipe_better_than` needs mode fixed, not {mode}"
+        if isinstance(check, RecipeBetterThan | Preferred):
+            yield here, f"`{check.kind}` needs mode fixed, not {mode}"
         if isinstance(check, ValidOutput) and check.on == "test":
             yield here, f"`valid_output` on test needs mode fixed, since mode {mode} may stop early; use a probe"
         if isinstance(check, LogprobDrop) and _is_whole(suite, check.benchmark):
@@ -148,6 +237,8 @@ def _sampled(suite: Suite) -> Iterator[tuple[Path, str]]:
         if isinstance(check, ValidOutput) and check.on == "test":
             message = "`valid_output` counts one answer to a case, and each test example has several; use a probe"
             yield ("checks", index), message
+        if isinstance(check, Preferred):
+            yield ("checks", index), "`preferred` compares one answer with one, and each test example has several"
 
 
 def _scorers(suite: Suite) -> Iterator[tuple[Path, str]]:
@@ -164,6 +255,18 @@ def _scorers(suite: Suite) -> Iterator[tuple[Path, str]]:
                 yield ("scorers", index, "pattern"), f"not a regular expression: {error}"
 
 
+def _confidences(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether a gain is asked of log-probabilities that a baseline does not have: it could never be shown."""
+    remote = {name for name, spec in suite.systems.items() if isinstance(spec, EndpointSystem)}
+    told = [spec for spec in suite.declared_scorers if isinstance(spec, BrierScorer) and spec.confidence == "logprob"]
+    for index, check in enumerate(suite.checks):
+        if not isinstance(check, BetterThan | RecipeBetterThan) or check.scorer not in {spec.name for spec in told}:
+            continue
+        if without := sorted(remote & set(suite.baselines if check.baselines == "all" else check.baselines)):
+            message = f"needs log-probabilities, which a server does not say; leave {', '.join(without)} out"
+            yield ("checks", index, "scorer"), f"'{check.scorer}' {message} of `baselines`"
+
+
 def _is_whole(suite: Suite, benchmark: str) -> bool:
     return benchmark in suite.benchmarks and suite.benchmarks[benchmark].per_subject is None
 
@@ -175,55 +278,101 @@ def _not_vacuous(suite: Suite) -> Iterator[tuple[Path, str]]:
         yield ("checks",), "no check is blocking: a gate that blocks nothing cannot ship anything"
     elif not _bare_prompt_is_compared(suite):
         message = (
-            "no blocking `better_than` check against the bare prompt: a fine-tune that does not beat it must not ship"
+            "no blocking `better_than` check against the bare prompt, under the candidate's system message and on the "
+            "whole test set: a fine-tune that does not beat it must not ship"
         )
         yield ("checks",), message
 
 
-def _better_than(suite: Suite, check: BetterThan | RecipeBetterThan, here: Path) -> Iterator[tuple[Path, str]]:
+def _against(suite: Suite, check: BetterThan | RecipeBetterThan | Preferred, here: Path) -> Iterator[tuple[Path, str]]:
     if check.baselines == "all":
         return
     if not check.baselines:
         yield (*here, "baselines"), "an empty list compares with nothing"
-    for name in check.baselines:
+    for name in dict.fromkeys(check.baselines):
         if name not in suite.baselines:
             known = ", ".join(suite.baselines)
             yield (*here, "baselines"), f"'{name}' is not a baseline of this suite; known: {known}"
+        if check.baselines.count(name) > 1:
+            yield (*here, "baselines"), f"'{name}' is named twice"
 
 
 def _bare_prompt_is_compared(suite: Suite) -> bool:
-    bare = {name for name, system in suite.systems.items() if system.kind == "prompt"}
+    untuned = _untuned(suite)
     return any(
         isinstance(check, BetterThan)
         and check.blocking
         and check.require == "all"
-        and (check.baselines == "all" or bare & set(check.baselines))
+        and check.tag is None
+        and (check.baselines == "all" or untuned & set(check.baselines))
         for check in suite.checks
     )
 
 
-def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
+def named_files(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Every file that the suite names, after the place where it does."""
     data = suite.data
-    named: list[tuple[Path, str | None]] = [
+    named: list[tuple[Path, float | RowsRef | None]] = [
         (("data", "train"), data.train),
         (("data", "test"), data.test),
         (("data", "probe"), data.probe),
         (("data", "schema"), data.schema_file),
         (("data", "mix", "from"), data.mix.source if data.mix else None),
-        (("data", "validation"), data.validation if isinstance(data.validation, str) else None),
+        (("data", "validation"), data.validation),
     ]
     named += [
         (("checks", index, "prompts"), check.prompts)
         for index, check in enumerate(suite.checks)
         if isinstance(check, KLDivergence)
     ]
-    named += [(("systems", name, "system"), spec.system) for name, spec in suite.systems.items()]
-    for path, relative in named:
-        if relative is not None and not (folder / relative).is_file():
-            yield path, f"no such file: {folder / relative}"
+    named += [(("judges", name, "rubric"), judge.rubric) for name, judge in suite.judges.items()]
+    if suite.train is not None:
+        named.append((("train", "rows"), suite.train.rows))
+    for name, spec in suite.systems.items():
+        keys = {"system", "template", "lark"} & set(type(spec).model_fields)
+        named += [(("systems", name, key), getattr(spec, key)) for key in sorted(keys)]
+        if isinstance(spec, AdapterSystem) and spec.train is not None:
+            named.append((("systems", name, "train", "rows"), spec.train.rows))
+    yield from ((path, relative) for path, relative in named if isinstance(relative, str))
+
+
+def named_folders(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Every folder of documents or questions that the suite names, after the place where it does."""
+    for name, spec in suite.systems.items():
+        if isinstance(spec, RetrievalSystem) and spec.documents is not None:
+            yield ("systems", name, "documents"), spec.documents
     for name, benchmark in suite.benchmarks.items():
-        if benchmark.mmlu_dir is not None and not (folder / benchmark.mmlu_dir).is_dir():
-            yield ("benchmarks", name, "mmlu_dir"), f"no such folder: {folder / benchmark.mmlu_dir}"
-        if benchmark.task != "mmlu" and not (folder / benchmark.task / "task.yaml").is_file():
-            message = f"'{benchmark.task}' is neither `mmlu` nor a folder with a task.yaml in {folder}"
-            yield ("benchmarks", name, "task"), message
+        if benchmark.mmlu_dir is not None:
+            yield ("benchmarks", name, "mmlu_dir"), benchmark.mmlu_dir
+        if benchmark.task != "mmlu":
+            yield ("benchmarks", name, "task"), benchmark.task
+
+
+def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
+    for path, relative in named_files(suite):
+        if not (folder / relative).is_file():
+            yield path, f"no such file: {folder / relative}"
+    for path, relative in named_folders(suite):
+        if path[-1] == "task":
+            if not (folder / relative / "task.yaml").is_file():
+                yield path, f"'{relative}' is neither `mmlu` nor a folder with a task.yaml in {folder}"
+        elif not (folder / relative).is_dir():
+            yield path, f"no such folder: {folder / relative}"
+
+
+_RULES = (
+    _candidate,
+    _adapters,
+    training_problems,
+    row_problems,
+    _columns,
+    _baselines,
+    _constrained,
+    _connections,
+    _judges,
+    _checks,
+    _early,
+    _sampled,
+    _scorers,
+    _confidences,
+)

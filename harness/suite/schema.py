@@ -2,103 +2,73 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
+
+from harness.suite.checks import CheckSpec
+from harness.suite.declaration import Declaration, Fraction, ModelRef, Name, Number, OpenFraction, RowsRef
+from harness.suite.scorers import ScorerEntry, ScorerSpec
+from harness.suite.systems import AdapterSystem, Connection, ConstrainedSystem, SystemSpec
+from harness.suite.training import Train
 
 # The answer of a closed schema is short; a system that rambles on is cut here, for every arm alike.
 DEFAULT_MAX_NEW_TOKENS = 128
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+Goal = Literal["facts", "tone", "format", "vocabulary", "latency", "refusal"]
 
 
-def _fraction(value: Any) -> Any:
-    """Turn "95%" into 0.95; anything else is left to the type check."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
-        # Through decimal text, so that "99.5%" is the same float as 0.995.
-        return float(f"{match[1]}e-2")
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _whole_to_float(value: Any) -> Any:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
-OpenFraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, lt=1)]
-Number = Annotated[float, BeforeValidator(_whole_to_float)]
-Name = Annotated[str, Field(pattern=NAME, max_length=80)]
-Words = Annotated[str, Field(pattern=r"\w")]
-
-
-class Declaration(BaseModel):
-    """Anything a suite file declares."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class HubModel(Declaration):
-    """Weights on the Hugging Face hub, pinned to a commit."""
-
-    hub: str
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-
-
-class LocalModel(Declaration):
-    """Weights in a local folder, relative to the suite."""
-
-    path: str
-
-
-ModelRef = Name | HubModel | LocalModel  # a bare name is looked up in the catalogue
+def _as_list(value: Any) -> Any:
+    """One goal stands for a list of it."""
+    return [value] if isinstance(value, str) else value
 
 
 class Mix(Declaration):
     """General rows mixed into training, so that general ability is not unlearned."""
 
-    source: Annotated[str, Field(alias="from")]
+    source: Annotated[RowsRef, Field(alias="from")]
     share: OpenFraction = 0.10
+
+
+class Columns(Declaration):
+    """What the keys of a row are called in the suite's files: `prompt: question` reads `question` as the prompt.
+
+    A file without such a column is read as it is. Columns under `tags` become tags, those under `meta` are remarks.
+    """
+
+    messages: str | None = None
+    conversations: str | None = None
+    prompt: str | None = None
+    completion: str | None = None
+    instruction: str | None = None
+    input: str | None = None
+    output: str | None = None
+    system: str | None = None
+    history: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
+    text: str | None = None
+    id: str | None = None
+    cluster: str | None = None
+    tags: str | list[str] | None = None
+    meta: str | list[str] | None = None
+
+    @property
+    def named(self) -> dict[str, str | list[str]]:
+        """Key -> the column that it is called, for those that are renamed."""
+        return self.model_dump(exclude_none=True)
 
 
 class Data(Declaration):
     """The data sets. `validation` is a share of train (drawn by the seed) or a file of its own."""
 
-    train: str | None = None
-    validation: OpenFraction | str = 0.10
-    test: str
-    probe: str | None = None
+    train: RowsRef | None = None
+    validation: OpenFraction | RowsRef = 0.10
+    test: RowsRef
+    probe: RowsRef | None = None
     schema_file: Annotated[str | None, Field(alias="schema")] = None
     mix: Mix | None = None
-
-
-class EarlyStopping(Declaration):
-    """Stop after `patience` measurements of the validation loss without a gain of more than `min_delta` nats."""
-
-    patience: Annotated[int, Field(ge=1)] = 2
-    min_delta: Annotated[Number, Field(ge=0)] = 0.0
-    checks_per_epoch: Annotated[int, Field(ge=4)] = 4
-
-
-class Train(Declaration):
-    """How the candidate is trained."""
-
-    method: Literal["lora"] = "lora"
-    rank: Annotated[int, Field(ge=1, le=1024)] = 16
-    alpha: Annotated[Number, Field(gt=0)] = 32.0
-    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.05
-    targets: Literal["all-linear"] | list[str] = "all-linear"
-    bias: Literal["none", "all", "lora_only"] = "none"
-    learning_rate: Annotated[Number, Field(gt=0)] = 2e-4
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
-    warmup: Fraction = 0.05
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
-    epochs: Annotated[int, Field(ge=1, le=100)] = 3
-    batch_size: Annotated[int, Field(ge=1)] = 8
-    gradient_accumulation: Annotated[int, Field(ge=1)] = 1
-    max_length: Annotated[int, Field(ge=8)] = 1024
-    max_truncated: Fraction = 0.0
-    seeds: Annotated[int, Field(ge=1, le=20)] = 1  # candidates trained alike but for their seed, to judge the recipe
-    early_stopping: EarlyStopping = EarlyStopping()
+    columns: Columns = Columns()
 
 
 class Decoding(Declaration):
@@ -111,54 +81,6 @@ class Decoding(Declaration):
     samples: Annotated[int, Field(ge=1, le=64)] = 1  # the example stays the unit: its score is the mean over them
 
 
-class PromptSystem(Declaration):
-    """The base model with a system message."""
-
-    kind: Literal["prompt"]
-    role: Literal["baseline"] = "baseline"
-    system: str | None = None
-
-
-class FewShotSystem(Declaration):
-    """The base model with solved examples, drawn from the training rows by the seed."""
-
-    kind: Literal["few_shot"]
-    role: Literal["baseline"] = "baseline"
-    system: str | None = None
-    shots: Annotated[int, Field(ge=1, le=64)] = 4
-
-
-class AdapterSystem(Declaration):
-    """The base model with an adapter: the one trained here, the promoted one, or one in a folder."""
-
-    kind: Literal["adapter"]
-    role: Literal["candidate", "baseline"] = "baseline"
-    system: str | None = None
-    source: Annotated[str | None, Field(alias="from")] = None
-
-
-class EndpointSystem(Declaration):
-    """A model behind an OpenAI-compatible server, under the same prompt and limits as the local arms."""
-
-    kind: Literal["endpoint"]
-    role: Literal["baseline"] = "baseline"
-    system: str | None = None
-    base_url: str  # "https://host/v1"; what comes after it is the protocol's
-    model: Annotated[str, Field(pattern=r"^[!-{}~]{1,200}$")]  # printable ASCII; a bar would divide the signature
-    key_env: str | None = None  # the name of the environment variable that holds the API key
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 4  # requests at the same time
-    timeout_seconds: Annotated[Number, Field(gt=0, le=3600)] = 60.0  # of one request, up to its last byte
-    retries: Annotated[int, Field(ge=0, le=10)] = 3  # after faults that may pass
-    price_input: Annotated[Number, Field(ge=0)] | None = None  # per million tokens, in any currency
-    price_output: Annotated[Number, Field(ge=0)] | None = None
-
-
-SystemSpec = Annotated[
-    PromptSystem | FewShotSystem | AdapterSystem | EndpointSystem,
-    Field(discriminator="kind"),
-]
-
-
 class Benchmark(Declaration):
     """A test of general ability: `mmlu`, or a folder beside the suite in MMLU's CSV layout with a task.yaml."""
 
@@ -168,174 +90,17 @@ class Benchmark(Declaration):
     per_subject: Annotated[int, Field(ge=1)] | None = 20  # None: every question
 
 
-class CheckDeclaration(Declaration):
-    """What every check may say: its name in reports, whether it blocks, and why its bar is what it is."""
+class Judge(Connection):
+    """A model behind a server that says which of two answers is better under a rubric."""
 
-    name: Name | None = None
-    blocking: bool = True
-    reason: str | None = None
+    rubric: str  # a text file
 
 
-class BetterThan(CheckDeclaration):
-    """The candidate must beat each of these baselines on the test set."""
+class Prices(Declaration):
+    """What a machine like this one costs, to compare arms with priced endpoints."""
 
-    kind: Literal["better_than"]
-    scorer: Name = "exact_match"
-    baselines: Literal["all"] | list[Name] = "all"
-    require: Literal["all", "any"] = "all"  # any: beating one of them is enough, at Holm's price for several chances
-    min_gain: Fraction = 0.0
-    tag: Name | None = None  # only the examples with this tag
-    mid_p: bool = False  # McNemar's mid-p: less conservative, no longer exact
-
-
-class RecipeBetterThan(CheckDeclaration):
-    """What `train.seeds` trainings gain on average must beat each of these baselines, whatever seed comes next."""
-
-    kind: Literal["recipe_better_than"]
-    scorer: Name = "exact_match"
-    baselines: Literal["all"] | list[Name] = "all"
-    min_gain: Fraction = 0.0
-
-
-class ValidOutput(CheckDeclaration):
-    """The lower bound of the candidate's schema-valid share must reach the bar."""
-
-    kind: Literal["valid_output"]
-    on: Literal["probe", "test"] = "probe"
-    bar: OpenFraction = 0.995
-    rule: Literal["lower_bound", "point"] = "lower_bound"  # point: the share itself decides, whatever chance did
-
-
-class BenchmarkDrop(CheckDeclaration):
-    """The candidate may not be worse than the base model by the margin or more."""
-
-    kind: Literal["benchmark_drop"]
-    benchmark: Name
-    margin: OpenFraction = 0.05
-    margin_type: Literal["relative", "absolute"] = "relative"
-
-
-class LogprobDrop(CheckDeclaration):
-    """The right choices of a benchmark may not become less likely by the margin (nats) or more, on average."""
-
-    kind: Literal["logprob_drop"]
-    benchmark: Name
-    margin: Annotated[Number, Field(gt=0)] = 0.1
-
-
-class KLDivergence(CheckDeclaration):
-    """On general rows that were not trained on, the candidate may not be `limit` nats per token from the base."""
-
-    kind: Literal["kl_divergence"]
-    prompts: str
-    limit: Annotated[Number, Field(gt=0)] = 0.1
-
-
-class HealthyTraining(CheckDeclaration):
-    """Finite losses and weights, better than untrained, stopped for a stated reason."""
-
-    kind: Literal["healthy_training"]
-
-
-CheckSpec = Annotated[
-    BetterThan | RecipeBetterThan | ValidOutput | BenchmarkDrop | LogprobDrop | KLDivergence | HealthyTraining,
-    Field(discriminator="kind"),
-]
-
-
-class DeclaredScorer(Declaration):
-    """A scorer with parameters: declared once, and used by its name in checks."""
-
-    name: Name
-
-
-class NumberScorer(DeclaredScorer):
-    """The last number of the answer is the target's, within the wider of the two tolerances."""
-
-    kind: Literal["number"]
-    absolute: Annotated[Number, Field(ge=0)] = 0.0
-    relative: Fraction = 0.0  # of the target's number
-
-
-class ContainsScorer(DeclaredScorer):
-    """The answer contains these texts."""
-
-    kind: Literal["contains"]
-    texts: Annotated[list[Annotated[str, Field(pattern=r"\S")]], Field(min_length=1)]
-    require: Literal["all", "any"] = "all"
-    ignore_case: bool = False
-
-
-class RegexScorer(DeclaredScorer):
-    """The answer, without white space around it, matches a pattern of Python's `re`."""
-
-    kind: Literal["regex"]
-    pattern: Annotated[str, Field(min_length=1, max_length=10_000)]
-    match: Literal["whole", "anywhere"] = "whole"
-
-
-class XmlSchemaScorer(DeclaredScorer):
-    """The answer is one XML document that an XML Schema accepts."""
-
-    kind: Literal["xml_schema"]
-    xsd: str
-
-
-class GrammarScorer(DeclaredScorer):
-    """The answer is a sentence of a Lark grammar, from its rule `start`."""
-
-    kind: Literal["grammar"]
-    lark: str
-
-
-class RefusalScorer(DeclaredScorer):
-    """`refusal` with further phrases that refuse, such as the product's own."""
-
-    kind: Literal["refusal"]
-    phrases: Annotated[list[Words], Field(min_length=1)]
-
-
-class AbstentionScorer(DeclaredScorer):
-    """`abstention` with the labels that abstain, instead of `null`."""
-
-    kind: Literal["abstention"]
-    labels: Annotated[list[Words], Field(min_length=1)]
-
-
-class BrierScorer(DeclaredScorer):
-    """`brier` with another scorer than `exact_match` to say whether the answer is right."""
-
-    kind: Literal["brier"]
-    correct: Name
-
-
-ScorerSpec = (
-    NumberScorer
-    | ContainsScorer
-    | RegexScorer
-    | XmlSchemaScorer
-    | GrammarScorer
-    | RefusalScorer
-    | AbstentionScorer
-    | BrierScorer
-)
-
-
-def _entry_form(value: Any) -> str | None:
-    """Tell a scorer's name from its declaration, so that a fault in one is not also reported as one in the other."""
-    if isinstance(value, str):
-        return "name"
-    return "declaration" if isinstance(value, dict) and "kind" in value else None
-
-
-ScorerEntry = Annotated[
-    Annotated[Name, Tag("name")] | Annotated[Annotated[ScorerSpec, Field(discriminator="kind")], Tag("declaration")],
-    Discriminator(
-        _entry_form,
-        custom_error_type="scorer_entry",
-        custom_error_message="a scorer is a name, or a mapping with a `name` and a `kind`",
-    ),
-]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    machine_hour: Annotated[Number, Field(gt=0)]
 
 
 class Statistics(Declaration):
@@ -355,6 +120,10 @@ class Suite(Declaration):
 
     suite: Name
     description: str = ""
+    # What the model should come to do better; it decides nothing, `harness advise` reads it.
+    goals: Annotated[list[Goal], BeforeValidator(_as_list), Field(alias="goal", min_length=1)] = Field(
+        default_factory=list
+    )
     seed: int
     model: ModelRef
     data: Data
@@ -363,7 +132,9 @@ class Suite(Declaration):
     systems: dict[Name, SystemSpec]
     benchmarks: dict[Name, Benchmark] = Field(default_factory=dict)
     scorer_entries: list[ScorerEntry] = Field(default_factory=list, alias="scorers")  # beside those the checks need
+    judges: dict[Name, Judge] = Field(default_factory=dict)
     checks: list[CheckSpec]
+    prices: Prices | None = None
     statistics: Statistics = Statistics()
 
     @property
@@ -375,6 +146,27 @@ class Suite(Declaration):
     def baselines(self) -> tuple[str, ...]:
         """The names of the systems in the role baseline, in the order of the file."""
         return tuple(name for name, system in self.systems.items() if system.role == "baseline")
+
+    @property
+    def bare_prompts(self) -> tuple[str, ...]:
+        """The names of the arms that are the base model with a prompt and nothing else."""
+        return tuple(name for name, spec in self.systems.items() if spec.kind == "prompt" and spec.model is None)
+
+    @property
+    def constrained(self) -> tuple[str, ...]:
+        """The constrained arms and the arms that they constrain, whose validity is shown side by side."""
+        pairs = [(spec.over, name) for name, spec in self.systems.items() if isinstance(spec, ConstrainedSystem)]
+        return tuple(dict.fromkeys(name for pair in pairs for name in pair))
+
+    @property
+    def trainings(self) -> dict[str, Train]:
+        """System -> its training, for the candidate and for each baseline that is trained here."""
+        own = {
+            name: spec.train if spec.role == "baseline" else self.train
+            for name, spec in self.systems.items()
+            if isinstance(spec, AdapterSystem) and spec.source is None
+        }
+        return {name: train for name, train in own.items() if train is not None}
 
     @property
     def scorers(self) -> tuple[str, ...]:

@@ -2,78 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from harness.engine.session import ModelSession
-from harness.errors import InvalidInputError
-from harness.records import Example
-from harness.suite.schema import AdapterSystem, Decoding, EndpointSystem, FewShotSystem, PromptSystem, SystemSpec
+from harness.records import Example, Passage
+from harness.suite.schema import Decoding
+from harness.suite.systems import (
+    AdapterSystem,
+    ConstrainedSystem,
+    EndpointSystem,
+    FewShotSystem,
+    PromptSystem,
+    RetrievalSystem,
+    SystemSpec,
+)
+from harness.systems.classifier import ClassifierSystem
 from harness.systems.endpoint import remote_system
-from harness.systems.few_shot import few_shot_builder
+from harness.systems.few_shot import few_shot_builder, nearest_shots_builder
 from harness.systems.interface import System
 from harness.systems.local_model import LocalSystem
 from harness.systems.prompt_only import prompt_builder
+from harness.systems.prompting import BuildPrompt
+from harness.systems.retrieval import retrieval_builder, training_passages
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model in memory and the digest of its files."""
+
+    session: ModelSession
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingredients:
-    """What the systems of one run share."""
+    """What the systems of one run are made of.
 
-    session: ModelSession
+    Args:
+        specs: the declarations, which a constrained arm refers to.
+        prompts: system -> the text of its system message.
+        base: the base model.
+        own: prompt arm -> its own model, where it is not the base.
+        passages: retrieval arm -> the passages of its documents, where it does not search the training rows.
+        templates: retrieval arm -> the text of its template.
+        grammars: constrained arm -> its grammar.
+        adapters: adapter -> the digest of its files; it must be attached before it answers.
+    """
+
+    specs: Mapping[str, SystemSpec]
+    prompts: Mapping[str, str | None]
+    base: LocalModel
     decoding: Decoding
     train: Sequence[Example]
     seed: int
-    base_digest: str
+    own: Mapping[str, LocalModel] = field(default_factory=dict)
+    passages: Mapping[str, Sequence[Passage]] = field(default_factory=dict)
+    templates: Mapping[str, str] = field(default_factory=dict)
+    grammars: Mapping[str, str] = field(default_factory=dict)
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
 
-def build_system(
-    name: str,
-    spec: SystemSpec,
-    *,
-    system: str | None,
-    adapter_digest: str | None,
-    shared: Ingredients,
-    role: str | None = None,
-) -> System:
-    """One system; an adapter must be attached to the session under `name` before it answers.
-
-    `system` is the text of its system message, `adapter_digest` that of its adapter's files, `role` its role where
-    it is not the declared one.
+def build_system(name: str, made_of: Ingredients, *, replica_of: str | None = None) -> System:
+    """One system, or a replica of one: the same declaration with the adapter that is attached under `name`.
 
     Raises:
-        InvalidInputError: a declaration that this data or this environment cannot serve.
+        InvalidInputError: an endpoint whose key is not in the environment.
     """
-    adapter = None
-    match spec:
-        case PromptSystem():
-            build, digest = prompt_builder(system)
-        case FewShotSystem():
-            try:
-                build, digest = few_shot_builder(system, shared.train, shots=spec.shots, seed=shared.seed)
-            except ValueError as error:
-                raise InvalidInputError(f"systems.{name}: {error}") from None
-        case AdapterSystem():
-            build, digest = prompt_builder(system)
-            adapter = name
-        case EndpointSystem():
-            build, digest = prompt_builder(system)
-            return remote_system(
-                name, spec, decoding=shared.decoding, build_prompt=build, prompt_digest=digest, seed=shared.seed
-            )
-        case _:
-            assert_never(spec)
+    declared_as = replica_of or name
+    spec = made_of.specs[declared_as]
+    role = "replica" if replica_of else spec.role
+    if isinstance(spec, ConstrainedSystem):
+        over = _local_system(spec.over, spec.over, "baseline", made_of)
+        return replace(over, name=name, kind=spec.kind, role=role, grammar=made_of.grammars[name])
+    if isinstance(spec, EndpointSystem):
+        build, digest = prompt_builder(made_of.prompts[declared_as])
+        return remote_system(
+            name, spec, decoding=made_of.decoding, build_prompt=build, prompt_digest=digest, seed=made_of.seed
+        )
+    if made_of.base.session.labels(name):
+        build, digest = prompt_builder(made_of.prompts[declared_as])
+        return ClassifierSystem(
+            name=name,
+            kind=spec.kind,
+            role=role,
+            session=made_of.base.session,
+            samples=made_of.decoding.samples,
+            build_prompt=build,
+            prompt_digest=digest,
+            base_digest=made_of.base.digest,
+            adapter_digest=made_of.adapters[name],
+        )
+    return _local_system(name, declared_as, role, made_of)
+
+
+def _local_system(name: str, declared_as: str, role: str, made_of: Ingredients) -> LocalSystem:
+    spec = made_of.specs[declared_as]
+    build, digest = _prompting(declared_as, made_of)
+    model = made_of.own.get(declared_as, made_of.base)
     return LocalSystem(
         name=name,
         kind=spec.kind,
-        role=role or spec.role,
-        session=shared.session,
-        decoding=shared.decoding,
+        role=role,
+        session=model.session,
+        decoding=made_of.decoding,
         build_prompt=build,
         prompt_digest=digest,
-        base_digest=shared.base_digest,
-        seed=shared.seed,
-        adapter=adapter,
-        adapter_digest=adapter_digest,
+        base_digest=model.digest,
+        seed=made_of.seed,
+        adapter=name if isinstance(spec, AdapterSystem) else None,
+        adapter_digest=made_of.adapters.get(name),
     )
+
+
+def _prompting(name: str, made_of: Ingredients) -> tuple[BuildPrompt, str]:
+    """How an arm asks, and the digest of what it adds to an example."""
+    spec, system, train = made_of.specs[name], made_of.prompts[name], made_of.train
+    match spec:
+        case PromptSystem() | AdapterSystem() | EndpointSystem():
+            return prompt_builder(system)
+        case FewShotSystem():
+            if spec.selection == "nearest":
+                return nearest_shots_builder(system, train, shots=spec.shots)
+            return few_shot_builder(system, train, shots=spec.shots, seed=made_of.seed)
+        case RetrievalSystem():
+            passages = made_of.passages[name] if name in made_of.passages else training_passages(train)
+            return retrieval_builder(system, passages, count=spec.passages, template=made_of.templates.get(name))
+        case ConstrainedSystem():
+            return _prompting(spec.over, made_of)
+        case _:
+            assert_never(spec)

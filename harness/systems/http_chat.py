@@ -264,8 +264,8 @@ def _count(usage: Any, name: str) -> int | None:
     return count if type(count) is int and 0 <= count <= MOST_TOKENS else None
 
 
-def read_key(system: str, variable: str | None) -> str | None:
-    """The API key that a system's `key_env` names; None when it names none.
+def read_key(place: str, variable: str | None) -> str | None:
+    """The API key that the `key_env` at a place of the suite ("systems.NAME") names; None when it names none.
 
     Raises:
         InvalidInputError: the variable is not set, or what it holds cannot be a key.
@@ -275,12 +275,12 @@ def read_key(system: str, variable: str | None) -> str | None:
     key = value(variable)
     if key is None:
         raise InvalidInputError(
-            f"systems.{system}.key_env: the environment variable {variable} is not set; set it to the API key of "
+            f"{place}.key_env: the environment variable {variable} is not set; set it to the API key of "
             "this server, or take `key_env` out if it needs none"
         )
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise InvalidInputError(
-            f"systems.{system}.key_env: the environment variable {variable} holds a space, a line break or a "
+            f"{place}.key_env: the environment variable {variable} holds a space, a line break or a "
             "character that is not ASCII; no API key does"
         )
     return key

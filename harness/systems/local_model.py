@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.engine.chat import template_digest
 from harness.engine.generate import GenerationSettings, Sampling
 from harness.engine.session import ModelSession
-from harness.records import Example, Message, Prediction
+from harness.records import Example, Prediction
 from harness.suite.schema import Decoding
-
-BuildPrompt = Callable[[Example], Sequence[Message]]
+from harness.systems.prompting import BuildPrompt, digest_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +26,7 @@ class LocalSystem:
     prompt_digest: str  # SHA-256 of everything that the prompt adds to an example
     base_digest: str
     seed: int
+    grammar: str | None = None  # what its answers may be, as llguidance writes it
     adapter: str | None = None
     adapter_digest: str | None = None
 
@@ -44,11 +43,12 @@ class LocalSystem:
         decoding = self.decoding
         drawn = f"temperature:{decoding.temperature:g}|samples:{decoding.samples}|seed:{self.seed}"
         stop = f"|stop:{digest_text(*decoding.stop)[:12]}" if decoding.stop else ""
-        return ("greedy" if decoding.temperature == 0 else drawn) + stop
+        grammar = f"|grammar:{digest_text(self.grammar)[:12]}" if self.grammar is not None else ""
+        return ("greedy" if decoding.temperature == 0 else drawn) + stop + grammar
 
     def note(self) -> str:
-        """Nothing: the answers are what they seem."""
-        return ""
+        """That a grammar decides what it can write, where one does."""
+        return "can write only what its grammar allows" if self.grammar is not None else ""
 
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """Answers wave by wave; test examples are answered `samples` times, the cases of a probe once."""
@@ -65,6 +65,7 @@ class LocalSystem:
                 seconds=answer.seconds,
                 sample=draws[answer.index],
                 near_tie=answer.near_tie,
+                logprob=answer.logprob,
             )
 
     def plan(self, examples: Sequence[Example], dataset: str) -> tuple[int, int, int]:
@@ -79,6 +80,7 @@ class LocalSystem:
             batch_size=decoding.batch_size,
             stop=tuple(decoding.stop),
             sampling=Sampling(temperature=decoding.temperature, seed=self.seed),
+            grammar=self.grammar,
         )
 
     def _asked(self, examples: Sequence[Example], dataset: str) -> tuple[list[Example], list[list[int]], list[int]]:
@@ -90,9 +92,3 @@ class LocalSystem:
             [ids for ids in prompts for _ in range(times)],
             list(range(times)) * len(examples),
         )
-
-
-def digest_text(*parts: str | None) -> str:
-    """SHA-256 over texts, told apart from their absence and from their concatenation."""
-    body = "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
-    return hashlib.sha256(body.encode("utf-8")).hexdigest()

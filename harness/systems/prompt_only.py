@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.engine.chat import with_system
-from harness.systems.local_model import BuildPrompt, digest_text
+from harness.systems.prompting import BuildPrompt, digest_text
 
 
 def prompt_builder(system: str | None) -> tuple[BuildPrompt, str]:

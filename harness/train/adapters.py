@@ -1,28 +1,117 @@
-"""Which PEFT method a declaration names."""
+"""Which weights a method trains: a PEFT adapter around the base model, or a copy of the whole model."""
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
+import torch
+from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
+from harness.engine.artefacts import ADAPTER_CONFIG, MODEL_CONFIG
+from harness.engine.attention import Layers
+from harness.engine.virtual import virtual_layers
 from harness.errors import InvalidInputError
-from harness.suite.schema import Train
+from harness.files import write_json
+from harness.suite.training import LOW_RANK, VIRTUAL, Train
 
 
-def adapter_config(train: Train) -> Any:
-    """The PEFT configuration of a declared adapter.
+class Trainable:
+    """A model in training: the weights that learn, how they are kept, and how they are saved."""
+
+    def __init__(self, base_model: Any, train: Train, *, base_name: str, task_type: str = "CAUSAL_LM") -> None:
+        """Wrap `base_model`, or copy it for a full fine-tuning; `release` leaves it as it was."""
+        self._base, self._name, self._method = base_model, base_name, train.method
+        if train.method == "full":
+            self.model = copy.deepcopy(base_model).requires_grad_(True)
+        else:
+            self.model = get_peft_model(base_model, peft_config(train, task_type))
+
+    @property
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """Name -> what learns."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many weights learn, and how many there are, those of an adapter included."""
+        learning = sum(weight.numel() for weight in self.parameters.values())
+        return learning, sum(weight.numel() for weight in self.model.parameters())
+
+    @property
+    def causal(self) -> Any:
+        """The model that answers, as the engine calls it."""
+        return self.model if self._method == "full" else self.model.get_base_model()
+
+    @property
+    def virtual_inputs(self) -> int:
+        """How many inputs of prompt tuning stand in front of each row in training."""
+        return int(self.model.active_peft_config.num_virtual_tokens) if self._method == "prompt_tuning" else 0
+
+    def before(self) -> Layers | None:
+        """The keys and values that stand before every prompt, as they are now."""
+        if self._method not in VIRTUAL:
+            return None
+        embeddings = self.model.get_prompt_embedding_to_save("default")
+        return virtual_layers(self.causal, embeddings.detach(), self._method.upper())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """A copy of what learns."""
+        return {name: weight.detach().clone() for name, weight in self.parameters.items()}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Put a state back."""
+        with torch.no_grad():
+            for name, weight in self.parameters.items():
+                weight.copy_(state[name])
+
+    def save(self, target: Path) -> None:
+        """Write configuration and weights, and nothing of where the base model lies."""
+        if self._method == "full":
+            self.model.save_pretrained(target)
+            (target / "generation_config.json").unlink(missing_ok=True)
+            _forget_place(target / MODEL_CONFIG, "_name_or_path", None)
+            return
+        self.model.save_pretrained(target, save_embedding_layers=False)
+        (target / "README.md").unlink(missing_ok=True)
+        _forget_place(target / ADAPTER_CONFIG, "base_model_name_or_path", self._name)
+
+    def release(self) -> None:
+        """Take the adapter off the base model again."""
+        if self._method in LOW_RANK:
+            self.model.unload()
+        vars(self._base).pop("forward", None)  # TRL puts its own in front
+        self._base.requires_grad_(False).eval()
+
+
+def peft_config(train: Train, task_type: str) -> Any:
+    """The PEFT configuration of a declared method.
 
     Raises:
         InvalidInputError: a target that cannot be served un-merged as a LoRA.
     """
+    if train.method == "prefix_tuning":
+        return PrefixTuningConfig(task_type=task_type, num_virtual_tokens=train.virtual_tokens)
+    if train.method == "prompt_tuning":
+        return PromptTuningConfig(task_type=task_type, num_virtual_tokens=train.virtual_tokens)
     if isinstance(train.targets, list) and "lm_head" in train.targets:
         raise InvalidInputError("train.targets: `lm_head` cannot be a target: servers do not load such adapters")
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=task_type,
         r=train.rank,
         lora_alpha=train.alpha,
         lora_dropout=train.dropout,
         target_modules=train.targets,
         bias=train.bias,
+        use_rslora=train.method == "rslora",
+        use_dora=train.method == "dora",
     )
+
+
+def _forget_place(path: Path, key: str, value: str | None) -> None:
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop(key, None)
+    write_json(path, config if value is None else {**config, key: value})

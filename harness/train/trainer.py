@@ -1,36 +1,63 @@
-"""transformers' Trainer, fed so little is wasted: rows of like length together, the head on trained tokens only."""
+"""transformers' Trainer, fed so little is wasted, counting what it reads and able to go on after an interruption."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch.utils.data import Sampler
 from transformers import Trainer
 
-IGNORED = -100  # the label of a token that is not trained
+from harness.train.adapters import Trainable
+from harness.train.rows import IGNORED
+
 SORTED_BATCHES = 50  # rows are shuffled, and sorted by length within so many batches, as in transformers' own sampler
+LEARNED = "learned.safetensors"  # in a checkpoint
 
 
-class CompletionTrainer(Trainer):
-    """A Trainer of rows {"input_ids", "labels"}; `trained_tokens` counts the tokens it has read, without padding."""
+class Recipe:
+    """What every trainer here has in common; a mixin in front of transformers' or TRL's Trainer."""
 
-    def __init__(self, *, seed: int, **settings: Any) -> None:
-        super().__init__(data_collator=collate, **settings)
-        self.trained_tokens = 0
-        self._seed = seed
+    trained_tokens = 0  # tokens read so far, without padding
+    lengths: Sequence[int]  # of the training rows, in tokens
+    seed: int
+    learning: Trainable
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        lengths = [len(row["input_ids"]) for row in self.train_dataset]
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedBatches(lengths, size, self._seed)
+        arguments = self.args  # type: ignore[attr-defined]
+        size = arguments.train_batch_size * arguments.gradient_accumulation_steps
+        return LengthGroupedBatches(self.lengths, size, self.seed)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> torch.Tensor:
         """Count the batch's own tokens, and train on it."""
-        self.trained_tokens += int(inputs.pop("tokens"))
-        return super().training_step(model, inputs, *arguments, **settings)
+        tokens = inputs.pop("tokens") if "tokens" in inputs else inputs["attention_mask"].sum()
+        self.trained_tokens += int(tokens)
+        return super().training_step(model, inputs, *arguments, **settings)  # type: ignore[misc]
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """A checkpoint holds what learns and no copy of the base model, whatever the method."""
+        assert output_dir is not None
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        save_file(self.learning.state(), Path(output_dir) / LEARNED)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.learning.restore(load_file(Path(resume_from_checkpoint) / LEARNED))
+
+
+class CompletionTrainer(Recipe, Trainer):
+    """A Trainer of rows {"input_ids", "labels"}; the output head runs on trained tokens only."""
+
+    def __init__(self, learning: Trainable, *, seed: int, rows: Sequence[Mapping[str, Any]], **settings: Any) -> None:
+        self.learning, self.seed = learning, seed
+        self.lengths = [len(row["input_ids"]) for row in rows]
+        # The inputs of prompt tuning stand in front of each row, where nothing is read.
+        skipped = learning.virtual_inputs
+        settings.setdefault("data_collator", lambda batch: collate(batch, skipped=skipped))
+        super().__init__(model=learning.model, train_dataset=list(rows), **settings)
 
 
 class LengthGroupedBatches(Sampler[int]):
@@ -46,9 +73,12 @@ class LengthGroupedBatches(Sampler[int]):
     def __len__(self) -> int:
         return len(self._lengths)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch is drawn; the Trainer says so, also when it goes on in the middle of one."""
+        self._epoch = epoch
+
     def __iter__(self) -> Iterator[int]:
         chance = random.Random(f"batches {self._seed} {self._epoch}")
-        self._epoch += 1
         order = chance.sample(range(len(self._lengths)), len(self._lengths))
         group = self._size * SORTED_BATCHES
         full: list[list[int]] = []
@@ -63,23 +93,28 @@ class LengthGroupedBatches(Sampler[int]):
         yield from (row for batch in full + rest for row in batch)
 
 
-def collate(rows: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
+def collate(rows: Sequence[Mapping[str, list[int]]], *, skipped: int = 0) -> dict[str, torch.Tensor]:
     """A batch padded on the right, which the causal order hides, with the positions that predict a trained token.
 
-    `shift_labels` are the trained tokens, one after the other; `logits_to_keep` marks the position before each.
+    `shift_labels` are the trained tokens, one after the other; `logits_to_keep` marks the position before each,
+    behind `skipped` positions that the model puts in front of every row.
     """
-    width = max(len(row["input_ids"]) for row in rows)
-    ids = torch.zeros(len(rows), width, dtype=torch.long)
-    labels = torch.full((len(rows), width), IGNORED)
-    for place, row in enumerate(rows):
-        ids[place, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
-        labels[place, : len(row["labels"])] = torch.tensor(row["labels"])
-    predicting = torch.zeros(len(rows), width, dtype=torch.bool)
-    predicting[:, :-1] = labels[:, 1:] != IGNORED
+    ids = pad([row["input_ids"] for row in rows], 0)
+    labels = pad([row["labels"] for row in rows], IGNORED)
+    predicting = torch.zeros(len(rows), skipped + ids.shape[1], dtype=torch.bool)
+    predicting[:, skipped : skipped + ids.shape[1] - 1] = labels[:, 1:] != IGNORED
     return {
         "input_ids": ids,
         "labels": labels,
-        "shift_labels": labels[:, 1:][predicting[:, :-1]],
+        "shift_labels": labels[:, 1:][labels[:, 1:] != IGNORED],
         "logits_to_keep": predicting,
         "tokens": torch.tensor(sum(len(row["input_ids"]) for row in rows)),
     }
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """Rows of token ids as one tensor (rows, longest), padded on the right."""
+    filled = torch.full((len(rows), max(map(len, rows))), value, dtype=torch.long)
+    for place, row in enumerate(rows):
+        filled[place, : len(row)] = torch.tensor(row, dtype=torch.long)
+    return filled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -42,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def stored(folder: Path) -> Path:
     """A store with two batches of weights last used 40 days ago and one of weights used now."""
-    answer = StoredAnswer(tokens=(1, 2, 3), ended=True, near_tie=False, seconds=0.5)
+    answer = StoredAnswer(tokens=(1, 2, 3), ended=True, near_tie=False, logprob=-0.5, seconds=0.5)
     score = StoredScore(logprob=-1.5, is_greedy=True)
     path = folder / "answers.sqlite"
     with AnswerStore(path, clock=lambda: utc_now() - timedelta(days=40)) as store:
@@ -181,3 +182,40 @@ def test_it_loads_no_model_library(stored: Path, arguments: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     assert str(stored) in done.stdout
     assert not set(done.stdout.splitlines()[-1].split()) & HEAVY
+
+
+def keep_training(folder: Path, key: str, *, days: int, finished: bool = True) -> None:
+    """What a training leaves in the cache, last used some days ago."""
+    place = folder / "trainings" / key
+    (place / ("result" if finished else "checkpoint-4")).mkdir(parents=True)
+    (place / ("result/seal.json" if finished else "checkpoint-4/learned.safetensors")).write_bytes(b"x" * 5000)
+    moment = (utc_now() - timedelta(days=days)).timestamp()
+    os.utime(place, (moment, moment))
+
+
+def kept(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "trainings").iterdir())
+
+
+def test_trainings_are_shown_and_pruned_with_the_rest(stored: Path, folder: Path) -> None:
+    keep_training(folder, OLD, days=40)
+    keep_training(folder, NEW, days=0, finished=False)
+    lines = cache().output.splitlines()
+    assert lines[-2].startswith(f"training {NEW[:12]}, interrupted, 5.0 kB, ")
+    assert lines[-1].startswith(f"training {OLD[:12]}, finished, 5.0 kB, ")
+    rows = shown()["trainings"]
+    assert [row["key"] for row in rows] == [NEW, OLD]  # type: ignore[attr-defined]
+    cache("--prune", "--weights", "ab9")
+    assert kept(folder) == [OLD, NEW], "weights are chosen among answers only"
+    result = cache("--prune", "--older-than", "30d")
+    assert f"removed: training {OLD[:12]}, 5.0 kB" in result.output
+    assert kept(folder) == [NEW]
+    cache("--prune", "--max-size", "4kB")
+    assert kept(folder) == []
+
+
+def test_trainings_are_shown_where_no_answer_was_stored(folder: Path) -> None:
+    keep_training(folder, OLD, days=1)
+    assert f"training {OLD[:12]}, finished" in cache().output
+    assert "removed: training" in cache("--prune").output
+    assert kept(folder) == []

@@ -38,7 +38,7 @@ def test_a_run_leaves_all_its_evidence_and_reports(project: Path) -> None:
     assert names == {
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "benchmarks.jsonl", "comparison.csv",
         "drift.jsonl", "examples.jsonl", "junit.xml", "liveness.json", "manifest.json", "metrics.json",
-        "predictions.jsonl",
+        "predictions.jsonl", "preferences.jsonl",
         "report.html", "scores.jsonl", "status.json", "suite.yaml", "summary.md", "training.json", "verdict.json",
     }  # fmt: skip
 
@@ -237,10 +237,10 @@ def test_a_promoted_adapter_that_is_not_to_be_had_is_refused(promoted: tuple[Pat
     assert "which is not there" in result.output
 
 
-def test_history_lists_the_looks_at_each_test_set(tmp_path: Path) -> None:
+def test_history_lists_the_looks_whose_runs_are_gone(tmp_path: Path) -> None:
     suite = write_tiny_suite(tmp_path / "suites" / "fixture", suite="suite: fixture")
     empty = harness("history", suite)
-    assert empty.exit_code == 0 and "no looks are recorded" in empty.output
+    assert empty.exit_code == 0 and "no judged run is stored" in empty.output
     ledger = tmp_path / "suites" / "baselines" / "fixture" / "looks.jsonl"
     for candidate in ("a", "b"):
         record_look(
@@ -248,7 +248,7 @@ def test_history_lists_the_looks_at_each_test_set(tmp_path: Path) -> None:
             Look(test_digest="t" * 64, candidate_digest=candidate, run_id="r", judged="2026-01-01", decision="hold"),
         )
     found = harness("history", suite)
-    assert "2 looked at it" in found.output and found.output.count("hold") == 2
+    assert found.output.count("only its look at the test set is recorded (hold)") == 2
 
 
 def test_forgetting_is_measured_on_rows_that_were_not_trained_on(tmp_path: Path) -> None:
@@ -329,9 +329,9 @@ def test_a_recipe_is_trained_once_for_each_seed(tmp_path: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     replicas = ["tuned.v1@seed2", "tuned.v1@seed3"]
     assert manifest["planned"] == dict.fromkeys((f"{name}/test" for name in ("tuned.v1", "bare", *replicas)), 12)
-    adapters = [folder / "adapter", *(folder / "replicas" / name for name in replicas)]
+    adapters = [folder / "adapter", *(folder / "trained" / name for name in replicas)]
     assert len({(path / "adapter_model.safetensors").read_bytes() for path in adapters}) == 3
-    histories = [json.loads((folder / "replicas" / f"{name}.json").read_text()) for name in replicas]
+    histories = [json.loads((folder / "trained" / f"{name}.json").read_text()) for name in replicas]
     trained = [json.loads((folder / "training.json").read_text()), *histories]
     assert sum(history["trained_tokens"] for history in trained) == manifest["counters"]["trained_tokens"]
     recipe = next(check for check in found["checks"] if check["name"] == "recipe_better_than/exact_match/bare")

@@ -37,7 +37,7 @@ def test_help_imports_no_libraries_but_click(arguments: tuple[str, ...]) -> None
     assert not loaded & (HEAVY | {"numpy", "scipy", "pandas", "pydantic", "jinja2", "rich", "ruamel"})
 
 
-@pytest.mark.parametrize("command", ["validate", "plan", "history"])
+@pytest.mark.parametrize("command", ["validate", "plan", "advise", "history"])
 def test_looking_at_a_suite_imports_no_model_libraries(command: str) -> None:
     assert not modules_after(command, str(SUITE)) & HEAVY
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from tiny_model import load_tiny, make_tiny_model
 
@@ -17,7 +18,7 @@ from harness.engine.meter import Meter
 from harness.engine.session import ModelSession
 from harness.errors import InvalidInputError
 from harness.records import Message
-from harness.suite.schema import LocalModel
+from harness.suite.declaration import LocalModel
 
 ASK = (Message(role="user", content="hello there"),)
 
@@ -129,7 +130,7 @@ def test_a_damaged_adapter_is_refused(damage: object, message: str, folders: dic
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     session = ModelSession(load_tiny(tmp_path / "model"), Meter())
-    with pytest.raises(InvalidInputError, match=r"adapter_model\.safetensors is missing"):
+    with pytest.raises(InvalidInputError, match="neither an adapter folder"):
         session.attach("one", tmp_path)
 
 
@@ -147,8 +148,8 @@ def test_divergence_is_that_of_the_full_distributions(folders: dict[str, Path]) 
     ids = torch.tensor([prompt + answer])
     logprobs = []
     for adapter in (None, "one"):
-        with session.using(adapter) as model, torch.inference_mode():
-            logprobs.append(torch.log_softmax(model(ids).logits[0, len(prompt) - 1 : -1].double(), dim=-1))
+        with session.using(adapter) as ready, torch.inference_mode():
+            logprobs.append(torch.log_softmax(ready.model(ids).logits[0, len(prompt) - 1 : -1].double(), dim=-1))
     expected = torch.nn.functional.kl_div(logprobs[1], logprobs[0], reduction="none", log_target=True).sum(-1).mean()
     assert session.divergence(prompt, answer, adapter="one") == pytest.approx(float(expected), rel=1e-5)
     assert session.divergence(prompt, answer, adapter="one") > 0.01
@@ -166,7 +167,8 @@ def test_an_adapter_adds_what_peft_adds(settings: dict[str, object], switched: b
     prompts = session.encode([ASK])
     before = session.next_token_logits(prompts, adapter=None)
     session.attach("one", adapter)
-    assert (session._active is not None) == switched
+    layers = [module for module in session.base.model.modules() if isinstance(module, LoraLayer)]
+    assert {"forward" in vars(layer) for layer in layers} == {switched}
     reference = PeftModel.from_pretrained(load("tiny", base).model, adapter).eval()
     with torch.inference_mode():
         expected = reference(input_ids=torch.tensor(prompts)).logits[:, -1]

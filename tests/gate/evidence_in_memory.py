@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,8 @@ from harness.records import (
     BenchmarkResult,
     Example,
     Liveness,
+    Prediction,
+    Preference,
     QuestionOutcome,
     Score,
     ScoreResult,
@@ -23,6 +26,7 @@ BASELINES = ("bare", "second", "third")
 LIVE = Liveness(prompts=50, differing_answers=40, max_logit_difference=2.0, logits_finite=True)
 GAIN: dict[str, Any] = {"kind": "better_than"}
 VALID: dict[str, Any] = {"kind": "valid_output", "on": "probe", "bar": 0.995}
+PREFERRED: dict[str, Any] = {"kind": "preferred", "judge": "strict"}
 DROP: dict[str, Any] = {"kind": "benchmark_drop", "benchmark": "general", "margin": 0.05, "margin_type": "absolute"}
 
 
@@ -39,6 +43,7 @@ def suite_of(*checks: dict[str, Any], baselines: int = 1, **statistics: Any) -> 
             "data": {"test": "test.jsonl", "probe": "probe.jsonl", "schema": "schema.json"},
             "systems": systems,
             "benchmarks": {"general": {"task": "mmlu", "per_subject": None}},
+            "judges": {"strict": {"rubric": "rubric.txt", "base_url": "http://localhost:1/v1", "model": "some/model"}},
             "checks": list(checks),
             "statistics": {"min_effect": 0.5, **statistics},
         }
@@ -74,10 +79,61 @@ def evidence_of(
         scores=scores,
         benchmarks=_benchmarks(*answered, pool=pool) if answered else {},
         drift={},
+        preferences={},
         pool={"test": len(candidate), "probe": len(probe)},
         training=None,
         liveness=LIVE,
         seed=3,
+    )
+
+
+def judged(
+    *baselines: Sequence[tuple[int, int] | None],
+    equal: Sequence[int] = (),
+    clusters: Sequence[str | None] | None = None,
+) -> Evidence:
+    """What the judge `strict` prefers of the candidate's and each baseline's answers, shown first and shown second.
+
+    None: no preference. The answers differ but for those at the places in `equal`.
+    """
+    n = len(baselines[0])
+    found = evidence_of([1.0] * n, *([0.0] * n for _ in baselines), clusters=clusters)
+    test = found.examples["test"]
+    arms = ("candidate", *found.baselines)
+    answers = {
+        (arm, "test"): {row.id: _answer(arm, row.id, "same" if i in equal else arm) for i, row in enumerate(test)}
+        for arm in arms
+    }
+    preferences = {
+        ("strict", arm): {row.id: _preference(arm, row.id, pair) for row, pair in zip(test, pairs, strict=True)}
+        for arm, pairs in zip(found.baselines, baselines, strict=True)
+    }
+    return replace(found, answers=answers, preferences=preferences)
+
+
+def _answer(system: str, key: str, text: str) -> Prediction:
+    return Prediction(
+        example_id=key,
+        system=system,
+        dataset="test",
+        text=text,
+        stop="end",
+        prompt_tokens=1,
+        output_tokens=1,
+        seconds=0.0,
+    )
+
+
+def _preference(baseline: str, key: str, pair: tuple[int, int] | None) -> Preference:
+    first, second = pair or (None, None)
+    error = "the server is gone" if pair is None else None
+    return Preference(
+        judge="strict",
+        baseline=baseline,
+        example_id=key,
+        shown_first=first,  # type: ignore[arg-type]
+        shown_second=second,  # type: ignore[arg-type]
+        error=error,
     )
 
 

@@ -12,12 +12,14 @@ GATE = "tests/gate/test_gate_"
 BOUNDARIES, CHOICES, CODES = f"{GATE}boundaries.py::test_", f"{GATE}choices.py::test_", f"{GATE}exit_codes.py::test_"
 PROPERTIES, RATES = f"{GATE}properties.py::test_", f"{GATE}error_rates.py::test_"
 BROKEN = f"{GATE}damaged_evidence.py::test_a_run_is_broken_when"
+DECLARED = f"{GATE}declared_scorers.py::test_"
 EQUAL = f"{RATES}few_equal_candidates_ship_or_are_held_when_simulated_500_times"
 EXIT = f"{CODES}gate_exits_with_the_code_of_the_verdict"
 FORGETTING = f"{GATE}forgetting.py::test_forgetting_decides_the_exit_code"
 LINE = f"{BOUNDARIES}the_line_is_drawn_there_when"
 MARGIN = f"{RATES}few_candidates_ship_or_are_held_when_general_ability_fell_by_exactly_the_margin"
 MISREAD = f"{GATE}misread_evidence.py::test_"
+PREFERRED = f"{GATE}preferred.py::test_"
 MODES = f"{GATE}modes.py::test_the_mode_decides_with_the_looks_that_were_taken"
 STATS = "tests/stats/test_stats_"
 VERIFY = "tests/trust/test_verify.py::test_"
@@ -143,6 +145,22 @@ MUTANTS = (
            "alpha=statistics.alpha,\n        min_gain=min_gain,",
            "alpha=statistics.alpha,\n        min_gain=0.0,",
            f"{LINE}[not one of 8 points for sure]"),
+    mutant("the arms are swapped in a corpus score", "gate/comparing.py",
+           "        candidate,\n        reference,\n",
+           "        reference,\n        candidate,\n",
+           f"{DECLARED}macro_f1_decides_by_the_score_of_all_answers_when_a_check_names_it"),
+    mutant("a candidate's missing answer is right in a corpus score", "gate/comparing.py",
+           'mine = ["" if',
+           'mine = [example.target or "" if',
+           f"{DECLARED}a_missing_answer_misses_its_class_for_the_candidate_and_hits_it_for_the_baseline[candidate]"),
+    mutant("clusters are ignored by a corpus score", "gate/comparing.py",
+           "clusters=[example.cluster for example in examples],",
+           "clusters=None,",
+           f"{DECLARED}rows_of_one_cluster_are_one_observation_when_a_corpus_score_is_compared"),
+    mutant("a probability that is not told is a certain one", "scoring/apply.py",
+           "return NO_LOGPROB",
+           "logprob = 0.0",
+           f"{DECLARED}a_brier_by_log_probability_is_undecided_when_one_arm_does_not_tell_its"),
     mutant("only the first baseline must be beaten", "gate/better_than.py",
            "wanted = evidence.baselines if",
            "wanted = evidence.baselines[:1] if",
@@ -151,6 +169,37 @@ MUTANTS = (
            "adjusted = holm([comparison.p_value for comparison in comparisons])",
            "adjusted = [comparison.p_value for comparison in comparisons]",
            f"{CHOICES}beating_any_of_several_pays_for_the_chances"),
+    # --- the preference of a judge
+    mutant("a missing preference counts as the candidate's", "gate/preferred.py",
+           "return Unscored(preference.error)",
+           "return Score((1 + side) / 2)",
+           f"{PREFERRED}a_missing_preference_counts_as_the_baselines_and_is_said"),
+    mutant("the judge's preference is for the other side", "gate/preferred.py",
+           "{example.id: _share(found[example.id], side=1) for example in examples},\n"
+           "        {example.id: _share(found[example.id], side=-1)",
+           "{example.id: _share(found[example.id], side=-1) for example in examples},\n"
+           "        {example.id: _share(found[example.id], side=1)",
+           f"{PREFERRED}the_mean_preference_decides[preferred in both orders ships]"),
+    mutant("only the first order counts", "gate/preferred.py",
+           "(preference.shown_first, preference.shown_second).count(side)",
+           "(preference.shown_first, preference.shown_first).count(side)",
+           f"{PREFERRED}the_mean_preference_decides[what only the order favours is no preference]"),
+    mutant("any preference is enough, whatever `min_gain` says", "gate/preferred.py",
+           "min_gain=check.min_gain,\n        clusters=",
+           "min_gain=0.0,\n        clusters=",
+           f"{PREFERRED}a_preference_must_exceed_min_gain_when_one_is_asked"),
+    mutant("preferences of one cluster are taken as independent", "gate/preferred.py",
+           "clusters={example.id: example.cluster for example in examples},",
+           "clusters=None,",
+           f"{PREFERRED}preferences_within_a_cluster_are_not_independent"),
+    mutant("an example judged twice is accepted, the last preference wins", "gate/evidence.py",
+           'raise BrokenRunError(f"{where}: example {row.example_id!r} was judged twice")',
+           "pass",
+           f"{PREFERRED}preferences_are_refused_when[one is there twice]"),
+    mutant("looks are not spent by preferences", "gate/verdict.py",
+           "BetterThan | RecipeBetterThan | Preferred)",
+           "BetterThan | RecipeBetterThan)",
+           f"{PREFERRED}nothing_passes_when_the_looks_at_the_test_set_are_spent"),
     # --- looks while a run answers
     mutant("looks are not paid for: the fixed test decides in every mode", "gate/better_than.py",
            'if statistics.mode == "fixed":',
@@ -289,6 +338,10 @@ MUTANTS = (
            "if not (np.all(np.isfinite(first)) and np.all(np.isfinite(second))):",
            "if False:",
            f"{STATS}paired.py::test_pairs_are_refused_when_empty_unequal_or_not_finite"),
+    mutant("a few gains among ties pass by the bootstrap of a corpus score alone", "stats/paired.py",
+           "float(np.mean(exchanged >= observed - ROUNDING)),",
+           "0.0,",
+           f"{STATS}corpus.py::test_p_is_no_smaller_than_an_exchange_allows_when_few_examples_changed"),
     mutant("a few gains among ties pass by the bootstrap alone", "stats/paired.py",
            "test = with_p_at_least(test, *sign_flip(differences - min_gain, seed=seed, resamples=resamples))",
            "test = with_p_at_least(test, 0.0, 0.0)",

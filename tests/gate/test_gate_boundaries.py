@@ -13,11 +13,12 @@ from evidence_in_memory import DROP, GAIN, LIVE, VALID, evidence_of, suite_of
 
 from harness.assembly import drop_settled, gains_settled
 from harness.errors import BrokenRunError
+from harness.findings import Decision
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.gate.evidence import Evidence
 from harness.gate.training import LIVE_LOGIT_DIFFERENCE
 from harness.gate.verdict import decide
-from harness.records import BenchmarkResult, Decision, Example, Prediction, Score
+from harness.records import BenchmarkResult, Example, Prediction, Score
 from harness.suite.schema import Suite
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from harness.assembly import assemble_evidence
 from harness.errors import BrokenRunError
+from harness.findings import Verdict
 from harness.gate.verdict import decide
-from harness.records import BenchmarkResult, Prediction, Verdict
+from harness.records import BenchmarkResult, Prediction
 from harness.store.runs import StoredRun, read_run
 from harness.suite.load import parse_suite
 

@@ -13,9 +13,10 @@ from evidence_in_memory import DROP, GAIN, VALID, evidence_of, suite_of
 from numpy.random import Generator
 from scipy.stats import binom
 
+from harness.findings import Decision, LookCount
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import decide
-from harness.records import Decision, Example, LookCount, Prediction
+from harness.records import Example, Prediction
 from harness.stats.power import chance_to_ship
 from harness.stats.proportion import clopper_pearson, upper_bound
 from harness.suite.schema import Suite

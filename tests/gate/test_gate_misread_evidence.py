@@ -9,9 +9,10 @@ from evidence_factory import history_of
 from evidence_in_memory import DROP, GAIN, LIVE, VALID, evidence_of, suite_of
 
 from harness.errors import BrokenRunError
+from harness.findings import Decision, LookCount
 from harness.gate.evidence import Evidence, index_benchmarks
 from harness.gate.verdict import decide
-from harness.records import BASE_MODEL, Decision, LookCount, Score, TrainingHistory
+from harness.records import BASE_MODEL, Score, TrainingHistory
 from harness.suite.schema import Suite
 
 RIGHT, WRONG = [1.0] * 100, [0.0] * 100

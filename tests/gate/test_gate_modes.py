@@ -93,7 +93,11 @@ def test_no_interval_is_shown_where_looking_chose_the_number(tmp_path: Path) -> 
 
 
 REFUSED = [
-    ("baselines: all", "baselines: all, tag: odd", "a slice cannot be judged in mode anytime"),
+    (
+        "baselines: all}",
+        "baselines: all}\n  - {kind: better_than, tag: odd}",
+        "a slice cannot be judged in mode anytime",
+    ),
     ("on: probe", "on: test", "needs mode fixed"),
     ("  - {kind: healthy_training}", "  - {kind: logprob_drop, benchmark: general}", "`logprob_drop` needs mode fixed"),
 ]

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import BrokenRunError
+from harness.findings import LookCount, Verdict
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import decide
-from harness.records import BASE_MODEL, DriftRow, LookCount, Score, Verdict
+from harness.records import BASE_MODEL, DriftRow, Score
 from harness.suite.schema import Suite
 
 UPWARD = {"hold": 0, "undecided": 1, "ship": 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from evidence_factory import SUITE, Fixture
 
 from harness.cli.main import main
+from harness.records import Preference
 
 SMALL = Fixture(
     suite_text=SUITE.replace("bar: 99.5%", "bar: 97%").replace("margin: 5%", "margin: 10%"),
@@ -64,3 +66,15 @@ def test_the_same_seed_gives_the_same_table(tmp_path: Path, measured: dict[str, 
     folder = SMALL.write(tmp_path / "run")
     assert trials(folder) == measured
     assert trials(folder, "--seed", "1") != measured
+
+
+def test_preferences_of_a_judge_are_drawn_and_exchanged_with_the_answers(tmp_path: Path) -> None:
+    judge = "judges:\n  strict: {rubric: rubric.txt, base_url: 'https://h/v1', model: m}\nchecks:\n"
+    text = SMALL.suite_text.replace("checks:\n", judge + "  - {kind: preferred, judge: strict, baselines: [bare]}\n")
+    fixture = replace(SMALL, suite_text=text)
+    preferred = tuple(
+        Preference(judge="strict", baseline="bare", example_id=f"test-{place}", shown_first=sign, shown_second=sign)
+        for place, sign in enumerate([1, 1, 1, -1] * (fixture.n_test // 4))
+    )
+    found = trials(replace(fixture, preferences=preferred).write(tmp_path / "run"))
+    assert found["as it is"] >= 0.9 and found["equal systems"] >= 0.88

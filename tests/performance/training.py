@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
 from transformers import DataCollatorForSeq2Seq, PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from harness.engine.loading import LoadedModel
-from harness.suite.schema import Train
-from harness.train.sft import training_arguments
-from harness.train.trainer import IGNORED, CompletionTrainer
+from harness.suite.training import Train
+from harness.train.adapters import Trainable
+from harness.train.recipe import training_arguments
+from harness.train.rows import IGNORED
+from harness.train.trainer import CompletionTrainer
 from tests.performance.measure import alternate, arguments, real_model, report
 
 ANSWER = 24  # trained tokens a row
@@ -36,20 +37,20 @@ def main() -> None:
         rows.append({"input_ids": ids, "labels": [IGNORED] * (len(ids) - ANSWER) + ids[-ANSWER:]})
     tokens = sum(len(row["input_ids"]) for row in rows)
 
-    def harness(model: Any, scratch: str) -> Any:
+    def harness(learning: Trainable, scratch: str) -> Any:
         train = Train(epochs=1, batch_size=asked.batch)
-        settings = training_arguments(train, 0, scratch, base.device)
-        return CompletionTrainer(seed=0, model=model, args=settings, train_dataset=rows)
+        settings = TrainingArguments(**training_arguments(train, 0, scratch, base))
+        return CompletionTrainer(learning, seed=0, rows=rows, args=settings)
 
-    def trl(model: Any, scratch: str) -> Any:
+    def trl(learning: Trainable, scratch: str) -> Any:
         settings = SFTConfig(bf16=False, **_same(scratch, asked.batch))
         return SFTTrainer(
-            model=model, args=settings, train_dataset=Dataset.from_list(rows), processing_class=base.tokenizer
+            model=learning.model, args=settings, train_dataset=Dataset.from_list(rows), processing_class=base.tokenizer
         )
 
-    def trainer(model: Any, scratch: str) -> Any:
+    def trainer(learning: Trainable, scratch: str) -> Any:
         return Trainer(
-            model=model,
+            model=learning.model,
             args=TrainingArguments(**_same(scratch, asked.batch)),
             train_dataset=Dataset.from_list(rows),
             data_collator=DataCollatorForSeq2Seq(base.tokenizer),
@@ -75,22 +76,18 @@ def _same(scratch: str, batch: int) -> dict[str, Any]:
     }
 
 
-def _train(base: LoadedModel, make: Callable[[Any, str], Any]) -> dict[str, int]:
+def _train(base: LoadedModel, make: Callable[[Trainable, str], Any]) -> dict[str, int]:
     torch.manual_seed(0)
     base.model.config.use_cache = False
-    model = get_peft_model(
-        base.model,
-        LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, lora_dropout=0.05, target_modules="all-linear"),
-    )
+    learning = Trainable(base.model, Train(), base_name=base.name)
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = make(model, scratch)
+        trainer = make(learning, scratch)
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
         trainer.train()
         steps = trainer.state.global_step
-    model.unload()
+    learning.release()
     base.model.gradient_checkpointing_disable()
-    base.model.requires_grad_(False).eval()
     return {"updates": steps}
 
 

@@ -12,14 +12,30 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.records import (
-    BASE_MODEL,
-    BenchmarkResult,
+from harness.findings import (
+    AnswerLengths,
+    ArmUse,
+    BreakEven,
+    CalibrationBin,
+    CalibrationResult,
     CheckResult,
     Comparison,
-    Counters,
     Decision,
     Estimate,
+    JudgedPairs,
+    LookCount,
+    PastRun,
+    RunRecord,
+    SchemaProblem,
+    ScorerSummary,
+    Status,
+    Verdict,
+)
+from harness.records import (
+    BASE_MODEL,
+    REFERENCES,
+    BenchmarkResult,
+    Counters,
     Example,
     Liveness,
     LossPoint,
@@ -27,15 +43,11 @@ from harness.records import (
     Prediction,
     QuestionOutcome,
     RunManifest,
-    RunRecord,
     Score,
     ScoredAnswer,
-    ScorerSummary,
-    Status,
     SystemFact,
     TrainingHistory,
     Unscored,
-    Verdict,
 )
 
 CANDIDATE = "candidate"
@@ -72,8 +84,13 @@ def make_record(
     shares = {CANDIDATE: CANDIDATE_SHARE[decision], **BASELINE_SHARE}
     predictions, scores = _answers(draw, tests, shares, errors)
     probe_predictions, probe_scores = _probe_answers(draw, probe, invalid=1 if decision == "ship" else 9)
-    comparisons = tuple(_comparison(name, tests, scores) for name in BASELINES)
+    comparisons = tuple(
+        _comparison(name, tests, scores, tag=tag) for name in BASELINES for tag in (None, "plain", "shifted")
+    )
+    overall = tuple(item for item in comparisons if item.tag is None)
     scores += probe_scores
+    verdict = _verdict(decision, overall)
+    benchmarks = tuple(_benchmark(draw, name) for name in (CANDIDATE, BASE_MODEL))
     return RunRecord(
         manifest=_manifest(warnings),
         suite_text=SUITE_TEXT,
@@ -83,16 +100,128 @@ def make_record(
         scores=tuple(scores),
         summaries=_summaries(tests, probe, scores),
         comparisons=comparisons,
-        benchmarks=tuple(_benchmark(draw, name) for name in (CANDIDATE, BASE_MODEL)),
-        benchmark_summaries=tuple(_accuracy(name, value) for name, value in ((CANDIDATE, 0.71), (BASE_MODEL, 0.725))),
+        benchmarks=benchmarks,
+        benchmark_summaries=(
+            *(_accuracy(name, value) for name, value in ((CANDIDATE, 0.71), (BASE_MODEL, 0.725))),
+            *(_subject_accuracy(result, subject) for result in benchmarks for subject in result.weights),
+        ),
         training=_training() if trained else None,
         liveness=Liveness(prompts=24, differing_answers=24, max_logit_difference=17.32, logits_finite=True),
-        verdict=_verdict(decision, comparisons),
+        arms=tuple(_use(name, predictions) for name in SYSTEMS),
+        verdict=verdict,
         judged="2026-01-05T12:40:11Z",
-        schema_errors={
-            CANDIDATE: (("enum at /category: 'delivery' is not one of the labels", 1),),
-            "prompt-only": (("not JSON", 188), ("required at /: 'urgent' is missing", 7)),
+        looks=LookCount(number=2, budget=None, recorded=True),
+        schema_problems=(
+            SchemaProblem(system="prompt-only", keyword="not JSON", path="$", count=188, example="not JSON: no value"),
+            SchemaProblem(
+                system="prompt-only", keyword="required", path="$", count=7, example="'urgent' is a required property"
+            ),
+            SchemaProblem(
+                system=CANDIDATE,
+                keyword="enum",
+                path="$.category",
+                count=1,
+                example="'delivery' is not one of the labels",
+            ),
+        ),
+        detectable={
+            check.name: (check.high - check.low) / 2 * 1.512
+            for check in verdict.checks
+            if check.unit == "points" and check.low is not None and check.high is not None
         },
+        lengths=(*(_lengths(name, predictions) for name in SYSTEMS), _lengths(REFERENCES, [], tests)),
+    )
+
+
+def complete(record: RunRecord) -> RunRecord:
+    """Return the record with everything that only some runs have: confidences, judges, more trainings, earlier runs."""
+    assert record.training is not None
+    shorter = dataclasses.replace(record.training, points=record.training.points[:9], last_step=40, best_step=40)
+    runs = [
+        PastRun(run_id=f"2026010{day}-09{day}000-aa{day}0", decision=decision, value=value)
+        for day, (decision, value) in enumerate(
+            (("hold", 0.31), ("undecided", 0.55), ("ship", 0.68), ("hold", None), ("ship", 0.71)), start=1
+        )
+    ]
+    return dataclasses.replace(
+        record,
+        calibrations=tuple(_calibration(name, gap) for name, gap in ((CANDIDATE, 0.04), ("few-shot", 0.3))),
+        judged_pairs=(
+            _judged("tone", "prompt-only", (97, 12, 11, 0), 101),
+            _judged("tone", "previous", (41, 40, 37, 2), 61),
+        ),
+        trainings={
+            "tuned-fully": dataclasses.replace(record.training, method="full fine-tuning", stopped_early=False),
+            f"{CANDIDATE}@seed18": shorter,
+        },
+        earlier=tuple(runs),
+    )
+
+
+def _calibration(system: str, gap: float) -> CalibrationResult:
+    bins = tuple(
+        CalibrationBin(
+            low=place / 10,
+            high=(place + 1) / 10,
+            n=2 + 2 * place,
+            confidence=place / 10 + 0.06,
+            accuracy=max(place / 10 + 0.06 - gap, 0.0),
+        )
+        for place in range(3, 10)
+    )
+    total = sum(one.n for one in bins)
+    return CalibrationResult(system=system, scorer="brier", ece=gap, n=total, missing=120 - total, bins=bins)
+
+
+def _judged(judge: str, baseline: str, counts: tuple[int, int, int, int], agreeing: int) -> JudgedPairs:
+    preferred, tied, against, missing = counts
+    return JudgedPairs(
+        judge=judge,
+        baseline=baseline,
+        candidate_preferred=preferred,
+        tied=tied,
+        baseline_preferred=against,
+        missing=missing,
+        asked=preferred + against,
+        agreeing=agreeing,
+    )
+
+
+def _lengths(system: str, predictions: Sequence[Prediction], tests: Sequence[Example] = ()) -> AnswerLengths:
+    texts = [row.text for row in predictions if row.system == system and row.error is None]
+    lengths = sorted(map(len, texts or [example.target or "" for example in tests]))
+    five = (lengths[0], *statistics.quantiles(lengths, n=4, method="inclusive"), lengths[-1])
+    return AnswerLengths(system=system, n=len(lengths), quartiles=tuple(map(float, five)))
+
+
+def priced(record: RunRecord) -> RunRecord:
+    """Return the record with prices and two more arms: the bare prompt under a grammar, and a model behind a server."""
+    prompt_only = next(arm for arm in record.arms if arm.system == "prompt-only")
+    grammar = dataclasses.replace(prompt_only, system="grammar", truncated=0, seconds=0.34, over="prompt-only")
+    hosted = dataclasses.replace(prompt_only, system="hosted", truncated=0, prompt_tokens=1234.5, seconds=1.85)
+    local = [dataclasses.replace(arm, cost=(arm.seconds or 0.0) / 3.6) for arm in (*record.arms, grammar)]
+    arms = (*local[:2], local[-1], *local[2:-1], dataclasses.replace(hosted, cost=0.3125))
+    facts = (
+        SystemFact(name="grammar", kind="constrained", role="baseline", signature="base sha256:5f2a… schema"),
+        SystemFact(
+            name="hosted", kind="endpoint", role="baseline", signature="endpoint:api", note="2 requests repeated"
+        ),
+    )
+    copies = {"grammar": "prompt-only", "hosted": "few-shot"}
+    summaries = [
+        dataclasses.replace(item, system=name)
+        for name, like in copies.items()
+        for item in record.summaries
+        if item.system == like
+    ]
+    return dataclasses.replace(
+        record,
+        manifest=dataclasses.replace(record.manifest, systems=(*record.manifest.systems, *facts)),
+        summaries=(*record.summaries, *summaries),
+        arms=arms,
+        break_even=(BreakEven(endpoint="hosted", requests=234_567, training_cost=0.0593, saving=0.2529),),
+        currency="EUR",
+        differences=("grammar is prompt-only held to the JSON Schema while it answers; prompt-only answers freely",),
     )
 
 
@@ -151,6 +280,20 @@ def _without_none(declared: Any) -> Any:
     if isinstance(declared, types.UnionType):
         return next(kind for kind in typing.get_args(declared) if kind is not type(None))
     return declared
+
+
+def _use(system: str, predictions: Sequence[Prediction]) -> ArmUse:
+    answers = [row for row in predictions if row.system == system]
+    return ArmUse(
+        system=system,
+        requests=len(answers),
+        errors=sum(row.error is not None for row in answers),
+        truncated=sum(row.stop == "length" for row in answers),
+        prompt_tokens=80.0,
+        output_tokens=14.0,
+        seconds=0.21,
+        cost=None,
+    )
 
 
 def _object(label: str, *, urgent: bool) -> str:
@@ -305,7 +448,10 @@ def _summaries(
     return (*summaries, probe_summary)
 
 
-def _comparison(baseline: str, tests: Sequence[Example], scores: Sequence[ScoredAnswer]) -> Comparison:
+def _comparison(
+    baseline: str, tests: Sequence[Example], scores: Sequence[ScoredAnswer], *, tag: str | None
+) -> Comparison:
+    tests = [example for example in tests if tag is None or tag in example.tags]
     by_system: dict[str, dict[str, float]] = {CANDIDATE: {}, baseline: {}}
     for item in scores:
         if item.dataset == "test" and item.scorer == "exact_match" and item.system in by_system:
@@ -334,6 +480,7 @@ def _comparison(baseline: str, tests: Sequence[Example], scores: Sequence[Scored
         p_reverse=_sign_test(losses, wins),
         imputed=sum(isinstance(item.result, Unscored) and item.scorer == "exact_match" for item in scores),
         method="exact one-sided McNemar test",
+        tag=tag,
     )
 
 
@@ -376,6 +523,14 @@ def _accuracy(system: str, value: float) -> ScorerSummary:
         scorer="accuracy",
         estimate=_estimate(value, 0.048, 240, "weighted mean over subjects, t interval"),
         unscored=0,
+    )
+
+
+def _subject_accuracy(result: BenchmarkResult, subject: str) -> ScorerSummary:
+    correct = [outcome.correct for outcome in result.outcomes if outcome.subject == subject]
+    estimate = _estimate(sum(correct) / len(correct), 0.12, len(correct), "Clopper-Pearson, 90 % two-sided")
+    return ScorerSummary(
+        system=result.system, dataset="general", scorer="accuracy", estimate=estimate, unscored=0, tag=subject
     )
 
 
@@ -437,7 +592,7 @@ def _manifest(warnings: Sequence[str]) -> RunManifest:
         digests={
             "suite": "sha256:" + "ab12" * 16,
             "base": "sha256:" + "cd34" * 16,
-            "adapter": "sha256:" + "ef56" * 16,
+            f"adapter:{CANDIDATE}": "sha256:" + "ef56" * 16,
             "data/test.jsonl": "sha256:" + "0a9b" * 16,
         },
         evidence={"predictions.jsonl": "sha256:" + "77aa" * 16},
@@ -458,7 +613,7 @@ def _verdict(decision: Decision, comparisons: Sequence[Comparison]) -> Verdict:
         "and only 95.5 % of the answers are valid.",
         "undecided": f"{gain:+.1f} points against previous; 120 examples cannot settle it, 210 more would.",
     }
-    notes = ("1 look at this test set so far; the ledger counts it.",)
+    notes = ("look 2 at this test set: of 2 candidates that are no better, one ships by luck with up to 10%",)
     return Verdict(decision=decision, sentence=sentences[decision], checks=_checks(decision, comparisons), notes=notes)
 
 

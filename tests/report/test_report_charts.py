@@ -8,7 +8,8 @@ import pytest
 from record_factory import diverged, make_record
 
 from harness.report.charts import BAR_WIDTH, interval_bar, loss_curve, nice_ticks, small_bar
-from harness.report.page import IntervalBar, LossCurve
+from harness.report.page import IntervalBar
+from harness.report.page_sections import LossCurve
 from harness.report.view import build_page
 
 BAR = IntervalBar(
@@ -37,9 +38,9 @@ def curve_of(**changes: object) -> LossCurve:
 def test_interval_bar_puts_everything_on_one_scale() -> None:
     found = parts(interval_bar(BAR))
     assert float(found["bar-limit"].get("x1", "")) == BAR_WIDTH / 2
-    assert float(found["bar-range"].get("x", "")) == pytest.approx(6 + 0.2 * 188, abs=0.1)
-    assert float(found["bar-range"].get("width", "")) == pytest.approx(0.4 * 188, abs=0.1)
-    assert float(found["bar-point"].get("cx", "")) == pytest.approx(6 + 0.4 * 188, abs=0.1)
+    assert float(found["bar-range"].get("x", "")) == pytest.approx(6 + 0.2 * (BAR_WIDTH - 12), abs=0.1)
+    assert float(found["bar-range"].get("width", "")) == pytest.approx(0.4 * (BAR_WIDTH - 12), abs=0.1)
+    assert float(found["bar-point"].get("cx", "")) == pytest.approx(6 + 0.4 * (BAR_WIDTH - 12), abs=0.1)
 
 
 def test_interval_bar_tells_its_content_in_words() -> None:
@@ -49,7 +50,7 @@ def test_interval_bar_tells_its_content_in_words() -> None:
     assert parts(interval_bar(BAR))["bar-label"].text == "50.0 %"
 
 
-@pytest.mark.parametrize(("above", "start", "width"), [(True, 100, 94), (False, 6, 94)])
+@pytest.mark.parametrize(("above", "start", "width"), [(True, 74, 68), (False, 6, 68)])
 def test_pass_zone_lies_on_the_side_that_passes(above: bool, start: float, width: float) -> None:
     zone = parts(interval_bar(dataclasses.replace(BAR, passes_above=above)))["bar-zone"]
     assert (float(zone.get("x", "")), float(zone.get("width", ""))) == (start, width)

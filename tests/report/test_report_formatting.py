@@ -43,6 +43,25 @@ def test_points_carry_their_sign_when_there_is_a_difference(fraction: float, tex
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.0583, "0.0583"),
+        (0.000123456, "0.000123"),
+        (2.5e-7, "2.5e-07"),
+        (0.9999, "1.00"),
+        (9.996, "10.0"),
+        (80.0, "80.0"),
+        (99.96, "100"),
+        (1234.5, "1,234"),
+        (-0.25, "−0.250"),
+    ],
+)
+def test_amount_keeps_three_digits_and_is_zero_for_nothing_else(value: float, text: str) -> None:
+    assert formatting.amount(value) == text
+
+
+@pytest.mark.parametrize(
     ("low", "high", "unit", "text"),
     [
         (0.825, 0.929, "fraction", "82.5 to 92.9 %"),
@@ -57,7 +76,15 @@ def test_interval_names_the_unit_once_when_both_ends_share_it(low: float, high: 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
-    "show", [formatting.percent, formatting.points, formatting.number, formatting.p_value, formatting.duration]
+    "show",
+    [
+        formatting.percent,
+        formatting.points,
+        formatting.number,
+        formatting.amount,
+        formatting.p_value,
+        formatting.duration,
+    ],
 )
 def test_a_value_is_refused_when_it_is_not_finite(show, value: float) -> None:
     with pytest.raises(ValueError, match="finite"):

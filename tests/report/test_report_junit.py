@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hostile_texts import PAYLOADS
@@ -8,9 +10,14 @@ from junitparser import Failure, JUnitXml, Skipped
 from lxml import etree
 from record_factory import make_record, poisoned
 
-from harness.records import CheckResult, Status
+from harness.findings import CheckResult, Status
 from harness.report.junit import render_junit
 from harness.report.view import build_page
+
+
+@cache
+def schema() -> etree.XMLSchema:
+    return etree.XMLSchema(etree.parse(Path(__file__).with_name("junit.xsd")))
 
 
 def one_check(status: Status, *, blocking: bool) -> str:
@@ -78,10 +85,44 @@ def test_document_has_one_suite_and_one_case_for_every_check() -> None:
     assert suite.timestamp == "2026-01-05T12:40:11Z"
 
 
+@pytest.mark.parametrize("decision", ["ship", "hold", "undecided"])
+def test_document_is_valid_by_the_schema_whatever_was_decided(decision: str) -> None:
+    schema().assertValid(etree.fromstring(render_junit(build_page(make_record(decision))).encode()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", ["pass", "fail", "undecided"])
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_case_is_valid_by_the_schema_whatever_its_check_found(status: Status, blocking: bool) -> None:
+    schema().assertValid(etree.fromstring(one_check(status, blocking=blocking).encode()))
+
+
+def test_document_is_valid_by_the_schema_when_nothing_was_checked() -> None:
+    record = make_record(rows=2, probes=1)
+    page = build_page(dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, checks=())))
+    schema().assertValid(etree.fromstring(render_junit(page).encode()))
+
+
+@pytest.mark.parametrize(
+    ("here", "broken"),
+    [
+        (' tests="8"', ""),
+        ("<testsuites ", '<testsuites skipped="0" '),
+        ('time="0.0"', 'time="0 s"'),
+        ("T12:40", " 12:40"),
+    ],
+)
+def test_the_schema_refuses_a_document_when_it_is_broken(here: str, broken: str) -> None:
+    text = render_junit(build_page(make_record("hold")))
+    assert here in text
+    assert not schema().validate(etree.fromstring(text.replace(here, broken, 1).encode()))
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_document_parses_back_when_every_text_is_hostile(payload: str) -> None:
-    page = build_page(poisoned(make_record("hold", rows=4, probes=2), payload))
+    hostile = poisoned(make_record("hold", rows=4, probes=2), payload)
+    page = build_page(dataclasses.replace(hostile, judged="2026-01-05T12:40:11Z"))  # a time that we wrote ourselves
     root = etree.fromstring(render_junit(page).encode())
+    schema().assertValid(root)
     # XML folds newlines in attributes to spaces; nothing else may change.
     assert [case.get("name").split() for case in root.iter("testcase")] == [check.name.split() for check in page.checks]
     assert {element.tag for element in root.iter()} == {"testsuites", "testsuite", "testcase", "failure", "system-out"}

@@ -8,12 +8,15 @@ import pytest
 from hostile_texts import PAYLOADS
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from record_factory import make_record, poisoned
+from record_factory import complete, make_record, poisoned, priced
 
-from harness.records import RunRecord
+from harness.findings import RunRecord
 from harness.report.markdown import LIMIT, escape, fence, render_markdown, table
 from harness.report.view import build_page
 
+# What GitHub takes: characters of a comment (a database column of 262,144 bytes holds four times as many bytes) and
+# bytes of a step's summary.
+COMMENT_CHARACTERS, SUMMARY_BYTES = 65_536, 1024 * 1024
 OWN_MARKUP = re.compile(r"</?details>|<details><summary>[^<>]*</summary>")
 
 
@@ -26,7 +29,7 @@ def flat(tokens: list[Token]) -> list[Token]:
 
 
 def small_record() -> RunRecord:
-    return make_record("hold", rows=12, probes=3, errors=1, warnings=["something to know"])
+    return complete(priced(make_record("hold", rows=4, probes=2, errors=1, warnings=["something to know"])))
 
 
 @cache
@@ -80,9 +83,19 @@ def test_no_markup_link_or_image_appears_when_every_text_is_hostile(payload: str
 
 
 def test_details_are_folded_and_closed() -> None:
-    text = render_markdown(build_page(make_record()))
+    text = render_markdown(build_page(complete(make_record())))
     assert text.count("<details>") == text.count("</details>") > 5
     assert "<details><summary>Training</summary>" in text
+
+
+def test_arms_are_listed_with_score_validity_and_use() -> None:
+    text = render_markdown(build_page(priced(make_record())))
+    body = text.split("<details><summary>Arms</summary>")[1].split("</details>")[0]
+    assert set(first_table(body)) == {11}
+    assert "| grammar | constrained over prompt-only | 4.2 % (0.0 to 9.7 %) |" in body
+    assert "| 80.0 | 14.0 | 0.210 | 0.0583 | 0 | 0 |" in body
+    assert "\n\nBreak-even against hosted: 234,567 requests. " in body
+    assert "\n- smaller-model: absent: no weights in the local folder\n" in body
 
 
 def test_names_keep_their_underscores_when_they_stand_in_a_summary() -> None:
@@ -155,9 +168,43 @@ def test_text_is_cut_and_says_so_when_it_is_too_long() -> None:
     assert first_table(text) == [6] * 9
 
 
-def test_verdict_survives_when_notes_and_warnings_are_endless() -> None:
-    record = make_record("hold", rows=4, probes=2, warnings=["w" * 1000] * 500)
-    text = render_markdown(build_page(poisoned(record, "_" * 2000)))
-    assert text.startswith("### ✕ Hold: ")
-    assert "and 480 more" in text
-    assert len(text) <= LIMIT
+FIRST_SCREEN = (
+    "\n| Result | Check | Against | Needed | Measured | n |\n",
+    "\n- **▼ Got worse** against previous",
+    "\n- **▲ Got better** against previous",
+    "\n**Can it be trusted?** Examples: ",
+    "\n**What was judged:** Adapter: ",
+    "Run it again:\n\n```text\nharness run ",
+)
+
+
+def test_the_first_screen_stands_unfolded_before_every_detail() -> None:
+    text = render_markdown(build_page(complete(make_record("hold"))))
+    places = [text.index(part) for part in (*FIRST_SCREEN, "<details>")]
+    assert places == sorted(places)
+    assert "28 examples (plain: 21 of 90; shifted: 7 of 30), most of all `ticket-0006`, `ticket-0011`" in text
+
+
+# Characters that are escaped, and one that takes four bytes and cannot be seen.
+@pytest.mark.parametrize("filling", ["_", "🙂", "x"])
+def test_the_first_screen_is_never_cut_however_long_every_text_is(filling: str) -> None:
+    record = complete(priced(make_record("hold", rows=12, probes=3, errors=1, warnings=["w" * 1000] * 500)))
+    checks = tuple(
+        dataclasses.replace(record.verdict.checks[0], name=f"check-{place}/previous", baseline="previous")
+        for place in range(200)
+    )
+    verdict = dataclasses.replace(record.verdict, checks=checks, notes=("note",) * 500)
+    text = render_markdown(build_page(poisoned(dataclasses.replace(record, verdict=verdict), filling * 2000)))
+    assert all(part in text for part in FIRST_SCREEN)
+    assert text.startswith("### ✕ Hold: ") and text.count("and 492 more") == 2
+    assert "and 170 further checks in the HTML report." in text
+    assert text.rstrip().splitlines()[-1].startswith("_Cut at 60,000 characters. In the HTML report only: ")
+    assert len(text) <= LIMIT < COMMENT_CHARACTERS and len(text.encode()) < SUMMARY_BYTES
+
+
+def test_details_that_fit_stay_when_one_before_them_does_not() -> None:
+    page = build_page(make_record("hold"))
+    long = tuple(dataclasses.replace(check, reason="why " * 250) for check in page.checks) * 3
+    text = render_markdown(dataclasses.replace(page, checks=(*long, *long, *long)))
+    assert text.rstrip().endswith("In the HTML report only: how each check was decided._")
+    assert "<details><summary>Arms</summary>" in text and "<details><summary>This run</summary>" in text

@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from record_factory import diverged, make_record
+from record_factory import diverged, make_record, priced
 
 from harness.report.metrics import flat_metrics
 
@@ -14,18 +14,40 @@ def test_metrics_are_named_by_data_set_scorer_and_system() -> None:
     record = make_record()
     metrics = flat_metrics(record)
     summary = record.summaries[0]
+    gains = {(item.baseline, item.tag): item.delta.value for item in record.comparisons}
     assert metrics["test.exact_match.candidate"] == summary.estimate.value
     assert metrics["probe.schema_valid.candidate"] == 0.995
     assert metrics["general.accuracy.base model"] == 0.725
-    assert metrics["gain.exact_match.previous"] == record.comparisons[-1].delta.value
+    assert metrics["gain.exact_match.previous"] == gains["previous", None]
+    assert metrics["gain.exact_match.previous.shifted"] == gains["previous", "shifted"]
     assert metrics["test.exact_match.candidate.shifted"] != metrics["test.exact_match.candidate"]
     assert metrics["training.best_validation_loss"] == 0.1384
 
 
 def test_no_two_numbers_share_a_name() -> None:
-    record = make_record()
-    named = len(record.summaries) + len(record.benchmark_summaries) + len(record.comparisons)
-    assert len(flat_metrics(record)) == named + 3 + 5 + 4
+    record = priced(make_record())
+    accuracies = [item for item in record.benchmark_summaries if item.tag is None]
+    named = len(record.summaries) + len(accuracies) + len(record.comparisons)
+    assert len(flat_metrics(record)) == named + 7 * len(record.arms) + 1 + 3 + 5 + 4
+
+
+def test_use_is_named_by_what_and_system() -> None:
+    metrics = flat_metrics(priced(make_record(errors=2)))
+    assert metrics["use.errors.candidate"] == 2
+    assert metrics["use.prompt_tokens.hosted"] == 1234.5
+    assert metrics["use.seconds.grammar"] == 0.34
+    assert metrics["use.cost_per_1000.hosted"] == 0.3125
+    assert metrics["break_even.hosted"] == 234_567
+
+
+def test_use_and_break_even_have_no_entry_when_they_are_not_known() -> None:
+    record = priced(make_record())
+    unknown = dataclasses.replace(record.break_even[0], requests=None, saving=None, unknown="a count is missing")
+    hosted = dataclasses.replace(record.arms[-1], output_tokens=None, cost=None)
+    metrics = flat_metrics(dataclasses.replace(record, arms=(hosted,), break_even=(unknown,)))
+    assert {name for name in metrics if name.startswith(("use.", "break_even."))} == {
+        f"use.{what}.hosted" for what in ("requests", "errors", "truncated", "prompt_tokens", "seconds")
+    }
 
 
 @pytest.mark.parametrize(("decision", "counts"), [("ship", (8, 0, 0)), ("hold", (6, 2, 0)), ("undecided", (7, 0, 1))])

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from hostile_texts import PAYLOADS
-from record_factory import BASELINES, CANDIDATE, diverged, make_record, poisoned
+from record_factory import BASELINES, CANDIDATE, complete, diverged, make_record, poisoned, priced
 
-from harness.records import CheckResult, RunRecord, Score, Status
+from harness.findings import BreakEven, CheckResult, RunRecord, Status
+from harness.records import Score
 from harness.report.page import CheckRow, Page
 from harness.report.view import build_page
 
@@ -103,22 +104,13 @@ def test_page_is_refused_when_a_check_is_not_finite(field: str) -> None:
         only_check(**numbers)
 
 
-def test_glance_names_the_baseline_with_the_smallest_gain() -> None:
-    record = make_record("hold")
-    page = build_page(record)
-    previous = record.comparisons[-1]
-    facts = {fact.label: fact.value for fact in page.glance}
-    assert page.closest == facts["Closest baseline"] == "previous"
-    assert facts["Got worse"] == f"{previous.losses} examples"
-    assert facts["Got better"] == f"{previous.wins} examples"
-
-
 @pytest.mark.parametrize("errors", [0, 3])
 def test_changes_list_exactly_the_wins_and_losses_of_each_comparison(errors: int) -> None:
     record = make_record("hold", errors=errors)
     page = build_page(record)
     assert [change.baseline for change in page.changes] == list(BASELINES)
-    for change, comparison in zip(page.changes, record.comparisons, strict=True):
+    overall = [comparison for comparison in record.comparisons if comparison.tag is None]
+    for change, comparison in zip(page.changes, overall, strict=True):
         assert (len(change.better), len(change.worse)) == (comparison.wins, comparison.losses)
 
 
@@ -165,17 +157,25 @@ def test_turns_are_named_when_an_input_has_several() -> None:
 
 
 def test_scores_have_a_cell_only_where_something_was_measured() -> None:
-    table = build_page(make_record()).scores
-    assert [(column.scorer, column.dataset) for column in table.columns] == [
+    page = build_page(make_record())
+    assert [(column.scorer, column.dataset) for column in page.arms.columns] == [
         ("exact_match", "test"),
         ("schema_valid", "test"),
-        ("rouge_l", "test"),
         ("schema_valid", "probe"),
     ]
-    candidate, prompt_only = table.rows[0], table.rows[1]
-    assert candidate.is_candidate and candidate.cells[3] is not None and candidate.cells[3].value == "99.5 %"
-    assert prompt_only.cells[3] is None
-    rouge = candidate.cells[2]
+    candidate, prompt_only, absent = page.arms.rows[0], page.arms.rows[1], page.arms.rows[-1]
+    assert candidate.is_candidate and candidate.scores[2] is not None and candidate.scores[2].value == "99.5 %"
+    assert prompt_only.scores[2] is None
+    assert absent.scores == (None, None, None)
+
+
+def test_scores_that_the_arm_table_leaves_out_have_a_table_of_their_own() -> None:
+    table = build_page(priced(make_record())).scores
+    assert [(column.scorer, column.dataset) for column in table.columns] == [("rouge_l", "test")]
+    assert [row.system for row in table.rows] == [
+        CANDIDATE, "prompt-only", "grammar", "engineered", "few-shot", "previous", "hosted",
+    ]  # fmt: skip
+    rouge = table.rows[0].cells[0]
     assert rouge is not None and rouge.bar is None and "%" not in rouge.value
 
 
@@ -186,18 +186,73 @@ def test_tags_get_tables_of_their_own() -> None:
 
 def test_an_absent_system_is_said_and_never_dropped() -> None:
     arms = build_page(make_record()).arms
-    assert [arm.name for arm in arms] == [CANDIDATE, *BASELINES, "smaller-model"]
-    assert arms[-1].absent and arms[-1].note == "absent: no weights in the local folder"
+    assert [arm.name for arm in arms.rows] == [CANDIDATE, *BASELINES, "smaller-model"]
+    assert arms.rows[-1].absent and set(arms.rows[-1].use) == {"–"}
+    assert arms.notes == ("smaller-model: absent: no weights in the local folder",)
 
 
 def test_arms_count_errors_and_cut_off_answers() -> None:
     record = make_record(errors=2)
     cut = sum(row.stop == "length" for row in record.predictions if row.system == "prompt-only")
-    arms = {arm.name: arm for arm in build_page(record).arms}
+    table = build_page(record).arms
+    arms = {arm.name: dict(zip(table.uses, arm.use, strict=True)) for arm in table.rows}
     assert cut > 0
-    assert arms[CANDIDATE].problems == "2 errors"
-    assert arms["prompt-only"].problems == f"{cut} cut off"
-    assert arms["engineered"].problems == ""
+    assert (arms[CANDIDATE]["Errors"], arms[CANDIDATE]["Cut off"]) == ("2 of 120", "0")
+    assert (arms["prompt-only"]["Errors"], arms["prompt-only"]["Cut off"]) == ("0", f"{cut} of 120")
+
+
+def test_a_constrained_arm_stands_below_the_arm_it_constrains_with_both_validities() -> None:
+    table = build_page(priced(make_record())).arms
+    validity = [column.scorer for column in table.columns].index("schema_valid")
+    free, held = table.rows[1:3]
+    assert (free.name, held.name, held.kind) == ("prompt-only", "grammar", "constrained over prompt-only")
+    assert free.scores[validity] is not None and held.scores[validity] is not None
+
+
+def test_arms_show_what_a_request_takes_and_costs() -> None:
+    table = build_page(priced(make_record())).arms
+    assert table.uses == (
+        "Prompt tokens", "Output tokens", "Seconds", "Cost of 1,000 (EUR)", "Errors", "Cut off",
+    )  # fmt: skip
+    use = {arm.name: arm.use for arm in table.rows}
+    assert use[CANDIDATE][:4] == ("80.0", "14.0", "0.210", "0.0583")
+    assert use["hosted"][:4] == ("1,234", "14.0", "1.85", "0.312")
+    assert table.notes[0] == "hosted: 2 requests repeated"
+    assert table.notes[-1].endswith("held to the JSON Schema while it answers; prompt-only answers freely.")
+
+
+def test_costs_have_no_column_when_none_is_known() -> None:
+    assert not [heading for heading in build_page(make_record()).arms.uses if "Cost" in heading]
+
+
+def test_use_is_not_shown_as_zero_when_it_is_not_known() -> None:
+    record = priced(make_record())
+    hosted = dataclasses.replace(record.arms[-1], prompt_tokens=None, output_tokens=None, cost=None, uncounted=3)
+    table = build_page(dataclasses.replace(record, arms=(*record.arms[:-1], hosted))).arms
+    assert table.rows[-2].name == "hosted" and table.rows[-2].use[:4] == ("–", "–", "1.85", "–")
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (
+            BreakEven(endpoint="hosted", requests=1440, training_cost=3.6, saving=2.5),
+            "Break-even against hosted: 1,440 requests. 1,000 of them save 2.50 EUR, the training cost 3.60 EUR; "
+            "a machine that waits is not counted.",
+        ),
+        (
+            BreakEven(endpoint="hosted", requests=None, training_cost=3.6, saving=-0.1),
+            "Break-even against hosted: never, since the candidate's requests are not cheaper.",
+        ),
+        (
+            BreakEven(endpoint="hosted", requests=None, training_cost=None, saving=2.5, unknown="nothing was trained"),
+            "Break-even against hosted: not known, since nothing was trained.",
+        ),
+    ],
+)
+def test_break_even_is_told_with_its_numbers_or_why_there_is_none(found: BreakEven, line: str) -> None:
+    record = dataclasses.replace(priced(make_record(rows=4, probes=2)), break_even=(found,))
+    assert build_page(record).arms.break_even == (line,)
 
 
 def test_benchmark_counts_right_answers_by_subject() -> None:
@@ -217,7 +272,7 @@ def test_training_marks_the_best_and_the_stopping_step() -> None:
     assert training is not None and training.curve is not None
     assert training.sentence == (
         "Stopped early at step 90 (2 measurements without a gain of more than 0 nats); "
-        "the checkpoint of step 75 became the candidate."
+        "the checkpoint of step 75 was kept."
     )
     assert training.curve.best_text == "best: step 75 (0.1384)"
     assert training.curve.stop_text == "stopped: step 90"
@@ -238,14 +293,14 @@ def test_losses_that_are_not_finite_are_said_and_not_drawn_when_training_diverge
 def test_training_is_left_out_when_the_adapter_came_from_elsewhere() -> None:
     page = build_page(make_record(trained=False))
     assert page.training is None
-    assert {fact.label: fact.value for fact in page.glance}["Truncated rows"] == "not trained"
+    assert {fact.label: fact.value for fact in page.trust}["Truncated"] == "not trained here"
 
 
 def test_identity_names_commit_digests_overrides_and_cost() -> None:
     page = build_page(make_record())
     groups = {group.title: {fact.label: fact.value for fact in group.facts} for group in page.identity}
     assert groups["Run"]["Commit"].endswith("abc with uncommitted changes")
-    assert groups["Digests"]["adapter"] == "sha256:" + "ef56" * 16
+    assert groups["Digests"]["adapter:candidate"] == "sha256:" + "ef56" * 16
     assert groups["Overrides"] == {"seed": "17"}
     assert groups["Cost"]["Trained tokens"] == "38,912"
     assert groups["Data sets"] == {"test": "120 examples", "probe": "200 examples"}
@@ -263,7 +318,8 @@ def test_page_is_built_when_nothing_was_compared_scored_or_checked() -> None:
         benchmarks=(),
         benchmark_summaries=(),
         liveness=None,
-        schema_errors={},
+        schema_problems=(),
+        lengths=(),
     )
     page = build_page(bare)
     assert (page.checks, page.closest, page.examples.rows, page.scores.rows) == ((), "", (), ())
@@ -272,7 +328,7 @@ def test_page_is_built_when_nothing_was_compared_scored_or_checked() -> None:
 
 def test_every_string_of_a_page_is_clean_when_every_text_is_hostile() -> None:
     for payload in PAYLOADS:
-        page: Page = build_page(poisoned(make_record("hold", rows=6, probes=3, errors=1), payload))
+        page: Page = build_page(poisoned(complete(priced(make_record("hold", rows=6, probes=3, errors=1))), payload))
         for text in texts(page):
             assert not any(ord(char) < 32 and char not in "\n\t" for char in text)
             assert not any(0x7F <= ord(char) <= 0x9F or 0xD800 <= ord(char) <= 0xDFFF for char in text)

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import InvalidInputError
 from harness.records import Example, Message, Prediction, Score, Unscored
-from harness.scoring.apply import SCORER_VERSION, SCORERS, is_corpus, score_answer
+from harness.scoring.apply import SCORER_VERSION, SCORERS, confidence_in, corpus_of, score_answer
 from harness.scoring.json_schema import SchemaValidator
 
 VALIDATOR = SchemaValidator({"type": "object", "required": ["a"]})
@@ -100,13 +100,35 @@ def test_scoring_is_refused_when_the_answer_is_to_another_example() -> None:
         score_answer("exact_match", _prediction("x", example_id="e2"), _example(), None)
 
 
-def test_only_overlap_is_weak_and_only_two_are_corpus_scores_when_listed() -> None:
+def test_only_overlap_is_weak_and_three_are_corpus_scores_when_listed() -> None:
     assert {name for name, scorer in SCORERS.items() if scorer.weak} == {"rouge_l", "bleu", "chrf"}
-    assert {name for name, scorer in SCORERS.items() if scorer.corpus} == {"bleu", "chrf"}
+    assert {name for name, scorer in SCORERS.items() if scorer.corpus} == {"bleu", "chrf", "macro_f1"}
+    assert {name for name, scorer in SCORERS.items() if scorer.confidence} == {"brier"}
     assert {name for name, scorer in SCORERS.items() if scorer.needs_schema} == {"schema_valid"}
     assert {name for name, scorer in SCORERS.items() if scorer.needs_tags} == {"refusal"}
-    assert [is_corpus(name) for name in ("bleu", "exact_match", "declared by a suite")] == [True, False, False]
+    assert [corpus_of(name) is None for name in ("bleu", "exact_match", "declared by a suite")] == [False, True, True]
     assert all(scorer.version == SCORER_VERSION for scorer in SCORERS.values())
+
+
+@pytest.mark.parametrize("name", ["bleu", "chrf", "macro_f1"])
+def test_a_corpus_score_goes_from_nothing_right_to_all_right_when_made_by_name(name: str) -> None:
+    corpus = corpus_of(name)
+    assert corpus is not None
+    targets = ["the red cat", "a green dog ran", "the red cat"]
+    for texts, value in ((targets, 1.0), (["1", "2", "3"], 0.0)):
+        statistics, compute = corpus(texts, targets)
+        assert len(statistics) == len(texts)
+        assert compute(statistics.sum(axis=0)) == pytest.approx(value, abs=1e-12)
+
+
+def test_a_confidence_is_found_only_when_an_answer_was_given_and_states_one() -> None:
+    scorer, row = SCORERS["brier"], _example("refund")
+    assert confidence_in(scorer, _prediction("refund (confidence: 70%)"), row) == (0.7, True)
+    assert confidence_in(scorer, _prediction("tech (confidence: 70%)"), row) == (0.7, False)
+    assert confidence_in(scorer, _prediction("refund"), row) is None
+    assert confidence_in(scorer, _prediction("Confidence: 70%", error="cut"), row) is None
+    assert confidence_in(scorer, _prediction("Confidence: 70%"), _example(target=None)) is None
+    assert confidence_in(SCORERS["exact_match"], _prediction("refund (confidence: 70%)"), row) is None
 
 
 def test_metric_libraries_stay_unloaded_when_only_the_registry_is_imported() -> None:

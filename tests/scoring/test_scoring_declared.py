@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from math import log
 from pathlib import Path
 
 import pytest
 
 from harness.errors import InvalidInputError
 from harness.gate.requirements import refuse_unknown_scorers, refuse_unscorable_examples
-from harness.records import Example, Message, Score
-from harness.scoring.apply import apply_scorer
+from harness.records import Example, Message, Prediction, Score, Unscored
+from harness.scoring.apply import apply_scorer, confidence_in, score_answer
 from harness.scoring.declared import scorers_of
 from harness.suite.load import parse_suite
 from harness.suite.schema import Suite
@@ -135,6 +136,12 @@ REFUSED_BEFORE_THE_RUN: list[tuple[str, str, str]] = [
     ("[{name: a, kind: brier, correct: rouge_l}]", "a", "scorers (a): `correct: rouge_l` cannot say whether"),
     ("[{name: a, kind: brier, correct: a}]", "a", "scorers (a): `correct: a` cannot say whether"),
     ("[{name: a, kind: brier, correct: brier}]", "a", "scorers (a): `correct: brier` cannot say whether"),
+    ("[{name: a, kind: brier, correct: macro_f1}]", "a", "scorers (a): `correct: macro_f1` cannot say whether"),
+    (
+        "[{name: a, kind: brier, correct: b}, {name: b, kind: brier, confidence: logprob}]",
+        "a",
+        "scorers (a): `correct: b` cannot say whether",
+    ),
 ]
 
 
@@ -155,8 +162,52 @@ def test_a_declared_scorer_says_what_is_right_when_a_brier_names_it() -> None:
     assert apply_scorer(scorer, "41\nConfidence: 100%", example("42"), None) == Score(1.0)
 
 
+def answer(text: str, logprob: float | None, error: str | None = None) -> Prediction:
+    return Prediction(
+        example_id="e0",
+        system="candidate",
+        dataset="test",
+        text=text,
+        stop="error" if error else "end",
+        prompt_tokens=1,
+        output_tokens=1,
+        seconds=0.0,
+        error=error,
+        logprob=logprob,
+    )
+
+
+UNTOLD = Unscored("the model does not tell its probabilities")
+
+
+@pytest.mark.parametrize(
+    ("given", "result", "found"),
+    [
+        (answer("42.0", log(0.5)), Score(0.75), (0.5, True)),
+        (answer("41", log(0.5)), Score(0.75), (0.5, False)),
+        (answer("42.0", 0.0), Score(1.0), (1.0, True)),
+        (answer("42 (confidence: 10%)", 0.0), Score(0.0), (1.0, False)),  # its last number is 10%
+        (answer("42.0", None), UNTOLD, None),
+        (answer("", -1.0, "timed out"), Unscored("no answer: timed out"), None),
+    ],
+)
+def test_the_model_says_how_sure_it_is_when_a_brier_asks_for_its_log_probability(
+    given: Prediction, result: object, found: object
+) -> None:
+    suite = suite_of("[{name: sure, kind: brier, correct: number, confidence: logprob}]", "sure")
+    refuse_unknown_scorers(suite)
+    known = scorers_of(suite)
+    assert score_answer("sure", given, example("42"), None, known) == result
+    assert confidence_in(known["sure"], given, example("42")) == found
+    assert known["sure"].description == "1 - (the model's probability of the answer - right)², right by number"
+
+
 NO, YES = "I can't help with that.", "Press the red button."
 
+BY_LOGPROB = {
+    "sure": "[{name: sure, kind: brier, confidence: logprob}]",
+    "near": "[{name: near, kind: brier, correct: number, confidence: logprob}]",
+}
 # Scorer, rows as (target, tags), and the problem; none when the rows can be judged.
 ROWS: list[tuple[str, list[tuple[str, tuple[str, ...]]], str]] = [
     ("number", [("41", ()), ("42", ())], ""),
@@ -171,6 +222,13 @@ ROWS: list[tuple[str, list[tuple[str, tuple[str, ...]]], str]] = [
     ("abstention", [("tech", ()), ("billing", ())], "data.test: by 'abstention', one constant answer is right"),
     ("exact_match", [("tech", ()), ("tech", ())], "data.test: by 'exact_match', one constant answer is right"),
     ("brier", [("tech", ()), ("billing", ())], ""),
+    ("sure", [("tech", ()), ("billing", ())], ""),
+    ("sure", [("tech", ()), ("tech", ())], "data.test: by 'sure', one constant answer is right for all 2"),
+    ("near", [("41", ()), ("42", ())], ""),
+    ("near", [("41", ()), ("forty-two", ())], "test.jsonl:1: 'near' cannot judge it: the target has no number"),
+    ("macro_f1", [("tech", ()), ("billing", ())], ""),
+    ("macro_f1", [("tech", ()), ("tech ", ())], "data.test: by 'macro_f1', one constant answer is right for all 2"),
+    ("macro_f1", [("tech", ()), (" ", ())], "test.jsonl:1: 'macro_f1' cannot judge it: the target is empty, so it"),
     ("chrf", [("a", ()), ("退", ())], ""),
     ("bleu", [("a", ()), ("b c", ())], ""),
     ("rouge_l", [("a", ()), ("...", ())], "test.jsonl:1: 'rouge_l' cannot judge it: the target has no words"),
@@ -182,7 +240,7 @@ ROWS: list[tuple[str, list[tuple[str, tuple[str, ...]]], str]] = [
 def test_examples_are_refused_before_the_run_when_a_scorer_cannot_judge_them(
     scorer: str, rows: list[tuple[str, tuple[str, ...]]], problem: str
 ) -> None:
-    suite = suite_of("[]", scorer)
+    suite = suite_of(BY_LOGPROB.get(scorer, "[]"), scorer)
     test = [example(target, *tags, number=number) for number, (target, tags) in enumerate(rows)]
     if not problem:
         refuse_unscorable_examples(suite, test)

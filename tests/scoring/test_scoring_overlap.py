@@ -137,6 +137,13 @@ def test_corpus_score_is_that_of_the_resample_when_statistics_are_resampled(scor
         assert compute(statistics[rows].sum(axis=0)) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("scorer", ["bleu", "chrf"])
+def test_corpus_scores_are_those_of_each_sum_when_there_are_several(scorer: str) -> None:
+    statistics, compute = corpus_statistics(scorer, TEXTS, TARGETS)
+    totals = np.array([statistics.sum(axis=0), statistics[:3].sum(axis=0)])
+    assert compute(totals).tolist() == [float(compute(total)) for total in totals]
+
+
 @given(st.sampled_from(["bleu", "chrf"]), st.lists(st.tuples(_words, _words), min_size=1, max_size=6))
 def test_corpus_score_is_that_of_sacrebleu_when_the_corpus_is_any(scorer: str, pairs: list[tuple[str, str]]) -> None:
     texts, targets = [text for text, _ in pairs], [target for _, target in pairs]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from harness.scoring.classes import macro_f1_statistics
 from harness.scoring.overlap import corpus_statistics
 from harness.stats.noninferiority import relative_noninferiority
 from harness.stats.paired import compare_binary, compare_bounded, compare_clustered, compare_corpus
@@ -40,7 +41,7 @@ def corpus(rng):
     result = compare_corpus(
         stats[0],
         stats[1],
-        lambda total: 2 * total[0] / (2 * total[0] + total[1] + total[2]),
+        lambda totals: 2 * totals[..., 0] / (2 * totals[..., 0] + totals[..., 1] + totals[..., 2]),
         alpha=ALPHA,
         seed=7,
         resamples=399,
@@ -69,7 +70,7 @@ def sentences(rng, metric):
     result = compare_corpus(
         statistics[first, drawn],
         statistics[1 - first, drawn],
-        lambda total: compute(total.astype(np.int64)),
+        lambda totals: compute(totals.astype(np.int64)),
         alpha=ALPHA,
         seed=7,
         resamples=199,
@@ -83,6 +84,42 @@ def bleu(rng):
 
 def chrf(rng):
     return sentences(rng, "chrf")
+
+
+def classified(rng, examples, shares, right, clusters=None):
+    """Two systems that name the right class where `right` (2, examples) says so, else any class or none."""
+    targets = rng.choice(len(shares), examples, p=shares)
+    answers = np.where(right(rng, targets), targets, rng.integers(-1, len(shares), (2, examples)))
+    parts = [macro_f1_statistics([str(a) for a in arm], [str(t) for t in targets]) for arm in answers]
+    result = compare_corpus(
+        parts[0][0],
+        parts[1][0],
+        lambda totals: parts[0][1](totals.astype(np.int64)),
+        alpha=ALPHA,
+        seed=7,
+        clusters=clusters,
+        resamples=399,
+    )
+    return result.p_value <= ALPHA
+
+
+def macro_f1(rng):
+    """20 classes, the rarest expected less than once; the same examples are hard for both."""
+    shares = 1 / np.arange(1, 21) / np.sum(1 / np.arange(1, 21))
+    return classified(rng, 60, shares, lambda rng, targets: rng.random((2, 60)) < rng.beta(2, 1, 60))
+
+
+def macro_f1_of_unlike_systems(rng):
+    """Equal on average over four equal classes, but each system is good at two of them."""
+    chances = np.array([[0.9, 0.8, 0.5, 0.4], [0.5, 0.4, 0.9, 0.8]])
+    return classified(rng, 100, [0.25] * 4, lambda rng, targets: rng.random((2, 100)) < chances[:, targets])
+
+
+def macro_f1_in_clusters(rng):
+    """20 documents of 15 examples; a document is good or bad for a system as a whole."""
+    shares = rng.beta(1, 1, (2, 20)).repeat(15, axis=1)
+    labels = [str(item // 15) for item in range(300)]
+    return classified(rng, 300, [0.5, 0.3, 0.2], lambda rng, targets: rng.random((2, 300)) < shares, labels)
 
 
 def exactly_at_the_margin(rng):
@@ -104,7 +141,18 @@ def exactly_at_the_margin(rng):
     return result.low > 0
 
 
-SIMULATIONS = [binary, bounded, clustered, corpus, bleu, chrf, exactly_at_the_margin]
+SIMULATIONS = [
+    binary,
+    bounded,
+    clustered,
+    corpus,
+    bleu,
+    chrf,
+    macro_f1,
+    macro_f1_of_unlike_systems,
+    macro_f1_in_clusters,
+    exactly_at_the_margin,
+]
 
 
 @pytest.mark.parametrize("ships", SIMULATIONS)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
@@ -51,6 +51,7 @@ def some_answers(seed: int, count: int = 4) -> tuple[StoredAnswer, ...]:
             tokens=tuple(rng.randrange(49_152) for _ in range(rng.randrange(30))),
             ended=rng.random() < 0.5,
             near_tie=rng.random() < 0.5,
+            logprob=-rng.random(),
             seconds=rng.random(),
         )
         for _ in range(count)
@@ -118,7 +119,7 @@ def test_a_log_probability_survives_to_the_last_bit(path: Path, logprob: float) 
 
 
 def test_whole_seconds_and_no_tokens_are_kept_too(path: Path) -> None:
-    row = StoredAnswer(tokens=(), ended=True, near_tie=False, seconds=1)
+    row = StoredAnswer(tokens=(), ended=True, near_tie=False, logprob=-0.5, seconds=1)
     with opened(path) as store:
         store.put_answers(key_of("a"), OURS, [row])
         assert columns(store.answers(key_of("a"))) == columns((row,))
@@ -128,8 +129,8 @@ def test_whole_seconds_and_no_tokens_are_kept_too(path: Path) -> None:
 def test_a_row_is_refused_when_its_number_is_not_finite(value: float) -> None:
     with pytest.raises(ValueError, match="log-probability must be finite"):
         StoredScore(logprob=value, is_greedy=False)
-    with pytest.raises(ValueError, match="seconds must be finite"):
-        StoredAnswer(tokens=(1,), ended=True, near_tie=False, seconds=value)
+    with pytest.raises(ValueError, match="must be finite"):
+        StoredAnswer(tokens=(1,), ended=True, near_tie=False, logprob=-0.5, seconds=value)
 
 
 def test_only_the_owner_may_read_the_file(path: Path) -> None:
@@ -142,10 +143,7 @@ def test_only_the_owner_may_read_the_file(path: Path) -> None:
 
 def test_a_second_equal_batch_changes_nothing_even_if_it_took_longer(path: Path) -> None:
     first = some_answers(1)
-    again = tuple(
-        StoredAnswer(tokens=row.tokens, ended=row.ended, near_tie=row.near_tie, seconds=row.seconds + 1)
-        for row in first
-    )
+    again = tuple(replace(row, seconds=row.seconds + 1) for row in first)
     with opened(path) as one, opened(path) as two:
         one.put_answers(key_of("a"), OURS, first)
         two.put_answers(key_of("a"), OURS, again)
@@ -179,7 +177,7 @@ DAMAGE = {
     "a type": "UPDATE answer SET near_tie = CAST('1' AS BLOB) WHERE place = 1",
     "a missing row": "DELETE FROM answer WHERE place = 2",
     "a missing last row": "DELETE FROM answer WHERE place = 3",
-    "a foreign row": "INSERT INTO answer SELECT batch, 4, tokens, ended, near_tie, seconds FROM answer LIMIT 1",
+    "a foreign row": "INSERT INTO answer SELECT batch, 4, tokens, ended, near_tie, logprob, 1.0 FROM answer LIMIT 1",
     "a moved row": "UPDATE answer SET place = 7 WHERE place = 2",
     "the weights": f"UPDATE batch SET weights = '{THEIRS}'",
     "the key": f"UPDATE batch SET key = '{key_of('b')}'",
@@ -276,7 +274,7 @@ def test_a_file_is_refused_when_it_is_not_sqlite(tmp_path: Path) -> None:
 def test_a_file_is_refused_when_it_is_of_another_version(path: Path) -> None:
     opened(path).close()
     sql_version(path, 7)
-    with pytest.raises(BrokenRunError, match=r"format 7, this version reads 1; delete the file"):
+    with pytest.raises(BrokenRunError, match=r"format 7, this version reads 2; delete the file"):
         opened(path)
 
 
@@ -292,7 +290,7 @@ def test_a_file_is_refused_and_left_alone_when_it_is_another_programs_database(t
     connection.execute("CREATE TABLE notes (text)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(BrokenRunError, match=r"format 0, this version reads 1"):
+    with pytest.raises(BrokenRunError, match=r"format 0, this version reads 2"):
         opened(path)
     assert path.read_bytes() == before
 
@@ -380,7 +378,7 @@ sys.stdin.readline()
 with AnswerStore(path, clock=utc_now) as store:
     for batch in range(first, first + batches):
         store.put_answers(f"{batch:064x}", "w", [
-            StoredAnswer(tokens=tuple(range(row % 100)), ended=True, near_tie=False, seconds=float(seconds))
+            StoredAnswer(tokens=tuple(range(row % 100)), ended=True, near_tie=False, logprob=-1, seconds=float(seconds))
             for row in range(rows)
         ])
         print(batch, flush=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InvalidInputError
+from harness.suite.checks import BetterThan, ValidOutput
 from harness.suite.load import load_suite
-from harness.suite.schema import BetterThan, Suite, ValidOutput
+from harness.suite.schema import Suite
 
 GOOD = """\
 suite: small
@@ -65,9 +66,21 @@ BAD = [
     (
         "kind: prompt",
         "kind: promt",
-        "suite.yaml:8:9 systems.bare: `kind` must be one of 'prompt', 'few_shot', 'adapter'",
+        "suite.yaml:8:9 systems.bare: `kind` must be one of 'prompt', 'few_shot', 'retrieval', 'constrained', "
+        "'adapter', 'endpoint'",
     ),
-    ("kind: prompt, ", "", "suite.yaml:8:9 systems.bare: needs a `kind`, one of prompt, few_shot, adapter"),
+    (
+        "kind: prompt, ",
+        "",
+        "suite.yaml:8:9 systems.bare: needs a `kind`, one of prompt, few_shot, retrieval, constrained, adapter, "
+        "endpoint",
+    ),
+    (
+        "kind: valid_output",
+        "bar: 90%",
+        "suite.yaml:11:5 checks.1: needs a `kind`, one of better_than, recipe_better_than, preferred, valid_output, "
+        "benchmark_drop, logprob_drop, kl_divergence, healthy_training",
+    ),
     ("kind: valid_output", "kind: valid_output, bar: 1", "suite.yaml:11:31 checks.1.bar: must be less than 1, not 1"),
     ("suite: small", "suite: ../up", "suite.yaml:1:8 suite: string should match pattern"),
     (
@@ -114,7 +127,7 @@ VACUOUS = [
     (", probe: rows.jsonl", "", "`valid_output` on probe needs `data.probe`"),
     ("train: {learning_rate: 1e-4, epochs: 2}\n", "", "the candidate needs a `train` section"),
     ("train: rows.jsonl, test", "test", "`train` rows are required"),
-    ("  bare:", "  old: {kind: adapter, role: baseline}\n  bare:", "a baseline adapter needs `from: promoted`"),
+    ("  bare:", "  old: {kind: adapter, role: baseline}\n  bare:", "a baseline adapter needs one of `from: promoted`"),
 ]
 
 

@@ -41,7 +41,8 @@ from harness.errors import InvalidInputError
 from harness.records import Example, Message, Prediction, Unscored
 from harness.scoring.apply import score_answer
 from harness.suite.load import parse_suite
-from harness.suite.schema import Decoding, EndpointSystem
+from harness.suite.schema import Decoding
+from harness.suite.systems import EndpointSystem
 from harness.systems import http_chat
 from harness.systems.endpoint import RemoteSystem, Retries, asked_seconds, remote_system
 from harness.systems.http_chat import MOST_BYTES, POLL_SECONDS, ChatFault, ChatServer, read_key, read_reply
@@ -528,7 +529,7 @@ def test_a_server_is_believed_only_when_its_certificate_is_trusted(
         assert not any("requests" in str(row.error) for row in found)
 
 
-# --- tokens, cost, identity ------------------------------------------------------------------------------------------
+# --- tokens, repetitions, identity -----------------------------------------------------------------------------------
 
 
 USELESS = [
@@ -545,22 +546,22 @@ USELESS = [
 
 
 @pytest.mark.parametrize("usage", USELESS, ids=str)
-def test_tokens_count_as_none_and_are_noted_when_the_usage_is_useless(usage: Any) -> None:
+def test_an_answer_has_no_tokens_when_the_usage_is_useless(usage: Any) -> None:
     with FaultyServer(sends_completion("fine", usage=usage)) as server:
         system = remote(server.base_url)
         found = list(system.answer(examples(2), "test"))
     assert [(row.text, row.error, row.prompt_tokens, row.output_tokens) for row in found] == [("fine", None, 0, 0)] * 2
-    assert system.note() == "the server gave no usable token count for 2 of 2 answers; counted as 0"
+    assert (system.note(), system.tally.answers, system.tally.uncounted) == ("", 2, 2)
 
 
 @pytest.mark.parametrize("half", ["prompt_tokens", "completion_tokens"])
-def test_the_usable_half_is_kept_and_the_other_noted_when_the_usage_is_half_useless(half: str) -> None:
+def test_the_usable_half_is_kept_when_the_usage_is_half_useless(half: str) -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 5} | {half: -1}
     with FaultyServer(sends_completion("fine", usage=usage)) as server:
         system = remote(server.base_url)
         found = list(system.answer(examples(1), "test"))
     assert {found[0].prompt_tokens, found[0].output_tokens} == {0, 5}
-    assert "1 of 1 answers" in system.note()
+    assert (system.note(), system.tally.answers, system.tally.uncounted) == ("", 1, 1)
 
 
 def test_only_answers_are_counted_when_other_rows_failed() -> None:
@@ -571,17 +572,15 @@ def test_only_answers_are_counted_when_other_rows_failed() -> None:
     with FaultyServer(behave) as server:
         system = remote(server.base_url)
         list(system.answer(examples(3), "test"))
-    assert system.note() == (
-        "the server gave no usable token count for 2 of 2 answers; counted as 0; requests repeated: 2"
-    )
+    assert (system.tally.answers, system.tally.uncounted) == (2, 2)
+    assert system.note() == "requests repeated: 2"
 
 
-def test_repetitions_and_cost_are_noted_when_there_are_any() -> None:
+def test_repetitions_are_noted_when_there_are_any() -> None:
     with FaultyServer(first(1, closes)) as server:
-        system = remote(server.base_url, prices=(2.0, 8.0))
+        system = remote(server.base_url)
         list(system.answer(examples(100), "test"))
-    # 100 answers of 7 tokens read and 3 written
-    assert system.note() == "requests repeated: 100; cost 0.0038 at 2 a million tokens read and 8 written"
+    assert system.note() == "requests repeated: 100"
 
 
 def test_there_is_nothing_to_note_when_all_is_well() -> None:
@@ -618,8 +617,6 @@ SPEC = EndpointSystem(
     concurrency=3,
     timeout_seconds=9.0,
     retries=1,
-    price_input=2.0,
-    price_output=8.0,
 )
 
 
@@ -633,7 +630,7 @@ def test_a_declaration_becomes_a_system_when_its_key_is_set(monkeypatch: pytest.
     monkeypatch.setenv("HARNESS_TEST_KEY", KEY)
     system = declared(SPEC)
     assert (system.name, system.kind, system.role, system.model) == ("strong", "endpoint", "baseline", "some/model")
-    assert (system.concurrency, system.retries.times, system.prices) == (3, 1, (2.0, 8.0))
+    assert (system.concurrency, system.retries.times) == (3, 1)
     assert (system.server.key, system.server.timeout_seconds) == (KEY, 9.0)
     assert system.server.url == "https://api.example.com/v1/chat/completions"
 
@@ -683,6 +680,7 @@ systems:
     price_output: 0.6
 checks:
   - {kind: better_than}
+prices: {machine_hour: 2}
 """
 
 

@@ -16,8 +16,9 @@ from harness.engine.session import ModelSession
 from harness.errors import InvalidInputError
 from harness.progress import SilentProgress
 from harness.records import Example, Message, TrainingHistory
-from harness.suite.schema import EarlyStopping, Train
-from harness.train.sft import TrainingRows, train_lora
+from harness.suite.training import EarlyStopping, Train
+from harness.train.recipe import Job, train_candidate
+from harness.train.rows import TrainingRows
 
 TRAIN = Train(rank=4, alpha=8.0, learning_rate=5e-3, epochs=3, batch_size=4, warmup=0.0)
 
@@ -35,9 +36,8 @@ ROWS = TrainingRows(train=rows(24), mix=rows(4, 500), validation=rows(8, 100), s
 def train(folder: Path, declared: Train = TRAIN, data: TrainingRows = ROWS, seed: int = 3) -> TrainingHistory:
     base = load_tiny(folder / "model")
     before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
-    history = train_lora(
-        base, data, declared, seed=seed, target=folder / "out", meter=Meter(), progress=SilentProgress()
-    )
+    job = Job(seed=seed, target=folder / "out")
+    history = train_candidate(base, data, declared, job, meter=Meter(), progress=SilentProgress())
     after = base.model.state_dict()
     assert after.keys() == before.keys(), "the base model is given back without adapters"
     assert all(torch.equal(after[name], before[name]) for name in before)

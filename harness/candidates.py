@@ -1,0 +1,122 @@
+"""Make what a run judges: train it, fetch it from an earlier training of the same inputs, or copy it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.clock import Clock
+from harness.environment import source_digest
+from harness.errors import InvalidInputError
+from harness.files import write_bytes, write_json
+from harness.prepare import Inputs
+from harness.progress import Progress
+from harness.records import TrainingHistory
+from harness.store.facts import to_plain
+from harness.store.trainings import TrainingStore
+from harness.strict_json import canonical
+from harness.suite.training import MIXED, Train
+from harness.trust.digests import digest_bytes
+
+if TYPE_CHECKING:
+    from harness.engine.loading import LoadedModel
+    from harness.engine.meter import Meter
+    from harness.train.rows import TrainingRows
+
+
+def training_rows(inputs: Inputs, name: str) -> TrainingRows:
+    """What a system that is trained here learns from."""
+    from harness.train.rows import TrainingRows
+
+    declared, split = inputs.loaded.suite.trainings[name], inputs.datasets.trainings[name]
+    return TrainingRows(
+        train=split.train,
+        mix=inputs.mix if declared.objective in MIXED else (),
+        validation=split.validation,
+        system=inputs.prompts[name],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What every training of one run shares.
+
+    Args:
+        store: where trainings are kept; None trains everything anew.
+        numerics: what the numbers of this machine depend on.
+    """
+
+    inputs: Inputs
+    base: LoadedModel
+    base_digest: str
+    numerics: Mapping[str, str]
+    store: TrainingStore | None
+    meter: Meter
+    progress: Progress
+    clock: Clock
+
+    def make_candidate(self, target: Path) -> TrainingHistory | None:
+        """Train the candidate into `target`; or copy the one that was trained elsewhere, which has no history."""
+        adapter = self.inputs.adapter
+        if adapter is None:
+            suite = self.inputs.loaded.suite
+            return self._train(suite.candidate, suite.seed, target)
+        from harness.engine.artefacts import files_of
+
+        for name in files_of(adapter):
+            # A private copy: what is judged cannot change under the run.
+            try:
+                write_bytes(target / name, (adapter / name).read_bytes())
+            except OSError as error:
+                raise InvalidInputError(f"{adapter / name}: cannot be read: {error.strerror}") from None
+        return None
+
+    def make_others(self, target: Path) -> None:
+        """Train the baselines that have a training of their own, and the candidate's recipe with further seeds."""
+        suite = self.inputs.loaded.suite
+        others = {name: (name, suite.seed) for name in suite.trainings if name != suite.candidate}
+        others |= {name: (suite.candidate, seed) for name, seed in suite.replicas.items()}
+        for name, (trained_as, seed) in others.items():
+            self.progress.say(f"training {name}")
+            history = self._train(trained_as, seed, target / name)
+            write_json(target / f"{name}.json", to_plain(history))
+
+    def _train(self, name: str, seed: int, target: Path) -> TrainingHistory:
+        from harness.train.checkpoints import Checkpoints
+        from harness.train.recipe import Job, train_candidate
+
+        declared, rows = self.inputs.loaded.suite.trainings[name], training_rows(self.inputs, name)
+
+        def train(checkpoints: Checkpoints | None) -> TrainingHistory:
+            job = Job(seed=seed, target=target, checkpoints=checkpoints)
+            return train_candidate(self.base, rows, declared, job, meter=self.meter, progress=self.progress)
+
+        if self.store is None:
+            begun = self.clock().isoformat()
+            return replace(train(None), begun=begun)
+        key = self._key(declared, rows, seed)
+        if (history := self.store.fetch(key, target)) is not None:
+            self.progress.say("the same training was made before; its result is read back")
+            return history
+        with self.store.working(key) as folder:
+            # An interrupted training that goes on here began before it was interrupted, not now.
+            since = self.store.begun(key, self.clock())
+            history = replace(train(Checkpoints(folder, key) if folder is not None else None), begun=since)
+            if folder is not None:
+                self.store.keep(key, target, history)
+        return history
+
+    def _key(self, declared: Train, rows: TrainingRows, seed: int) -> str:
+        """SHA-256 over everything that the result of a training depends on."""
+        whole = {
+            "recipe": source_digest("train"),  # the engine's is among the numerics
+            "base": self.base_digest,
+            "name": self.base.name,
+            "train": declared.model_dump(mode="json"),
+            "rows": digest_bytes(repr(asdict(rows)).encode("utf-8")),
+            "seed": seed,
+            "numerics": dict(self.numerics),
+        }
+        return digest_bytes(canonical(whole).encode("utf-8"))

@@ -1,0 +1,68 @@
+"""What is the same text to a reader: case, width, spacing, punctuation, invisible and look-alike letters aside."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# Letters of other scripts that are drawn like Latin ones, in lower case. In no script do two of its letters become
+# one, so that texts that are wholly in it stay as different as they are. (Unicode TS 39 lists many more, also within
+# Latin: l and 1, rn and m. Folding those would make different texts one.)
+_CYRILLIC = dict(zip("авеԍһіјкԛмнорѕтухԁԝ", "abeghijkqmhopstyxdw", strict=True))
+_GREEK = dict(zip("αβεγηικνορτυωχζ", "abeyniknoptuwxz", strict=True))
+_OTHER = {"ɑ": "a", "ɡ": "g", "ı": "i", "օ": "o", "ո": "n", "ս": "u", "հ": "h", "ց": "g"}
+_LOOK_ALIKES = {ord(letter): latin for letter, latin in (_CYRILLIC | _GREEK | _OTHER).items()}
+
+# Capital Greek letters that look like another Latin letter than in lower case; in a word with Latin ones, a disguise.
+_CAPITALS = str.maketrans("ΗΜΝΥ", "HMNY")
+_MIXED_WORD = re.compile(r"\w*[A-Za-z]\w*")
+
+_SIGNS = re.compile(r"[+*^<>=/−-]{1,2}")
+_ALSO_PUNCTUATION = {"-", "−", "/"}  # between words
+_KEPT = {ord(sign): chr(0xE000 + place) for place, sign in enumerate("+*^<>=/-")} | {ord("−"): chr(0xE007)}
+_KEPT_CODES = {ord(code) for code in _KEPT.values()}
+
+
+class _Folds(dict[int, str]):
+    """Code point -> what is left of it, worked out when it is met first."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        unseen = unicodedata.category(char) == "Cf"
+        self[code] = char if char.isalnum() or code in _KEPT_CODES else "" if unseen else " "
+        return self[code]
+
+
+_FOLDS = _Folds(_LOOK_ALIKES)
+
+
+@lru_cache(maxsize=1 << 17)  # every rule about data asks for the same texts
+def fold(text: str) -> str:
+    """The words of a text in one spelling: equal results read the same.
+
+    NFKC, case folding, without characters that are not seen (Unicode category Cf), other scripts' letters that look
+    Latin as Latin ones, and a single space for every run of space and punctuation. Operators between operands stay.
+    A text of punctuation alone keeps it, or all of them would be the same.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        if any(char in text for char in "ΗΜΝΥ"):
+            text = _MIXED_WORD.sub(lambda word: word[0].translate(_CAPITALS), text)
+    folded = text.casefold()
+    spelled = _SIGNS.sub(_keep_operator, folded).translate(_FOLDS)
+    return " ".join(spelled.split()) or folded
+
+
+def _keep_operator(match: re.Match[str]) -> str:
+    """A sign between two operands, which is no punctuation: 5 - 3 is not 5 + 3, and a << b is not a >> b."""
+    sign, text, first, last = match[0], match.string, match.start(), match.end()
+    gap = int(text[first - 1 : first] == " " == text[last : last + 1])
+    left = text[first - gap - 1 : first - gap] if first > gap else ""
+    right = text[last + gap : last + gap + 1]
+    if sign in _ALSO_PUNCTUATION:
+        is_operator = (left.isdigit() or left == ")") and (right.isdigit() or right == "(")
+        is_operator |= sign != "/" and not gap and not left.isalnum() and right.isdigit()  # minus five
+    else:
+        is_operator = (left.isalnum() or left == ")") and (right.isalnum() or right == "(")
+    return f" {sign.translate(_KEPT)} " if is_operator else sign

@@ -1,0 +1,182 @@
+"""Which held-out rows a model may have been trained on, in whatever disguise."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.data.folding import fold
+from harness.data.near_duplicates import find_candidates, jaccard, pieces
+from harness.data.splits import prompt_key
+from harness.data.templates import without_templates
+from harness.records import Example
+
+# From the surest to the least sure. Normalised: the same after `fold`. Contained: word for word within a longer row.
+LeakKind = Literal["exact", "normalised", "contained", "near copy"]
+
+# So many words in a row are the same by copying, not by chance (Brown et al. 2020, arXiv 2005.14165, appendix C).
+SURE_WORDS = 13
+FEWEST_CHARACTERS = 32  # of a prompt that is contained in a row with the same answer
+# Near copies of rows with the same answer, judged by eye on Banking77 and SNIPS; without answers to tell a copy from
+# a sibling ("3 stars", "4 stars"), only what differs in a few letters is one.
+NEAR, NEAR_WITHOUT_ANSWERS = 0.7, 0.9
+SAME_MEANING = 0.8  # of two answers
+FEWEST_SHARED_PIECES = 24  # fewer are shared by short questions that only sound alike
+# Another question about the same text differs in more words than a copy that was edited.
+MOST_WORDS_CHANGED = 6
+# What is asked about: a number, or a single letter that is no word and no rest of one ("don't").
+_NAME = re.compile(r"\d+|\b[b-ce-hj-ln-ru-z]\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """A held-out row and the row that gives it away.
+
+    `similarity` is 1, or of a near copy the share of equal pieces. `is_sure` says that the whole prompt was seen, by
+    more than chance.
+    """
+
+    row: Example
+    twin: Example
+    kind: LeakKind
+    similarity: float = 1.0
+    is_sure: bool = True
+
+
+def find_leaks(
+    held_out: Sequence[Example], seen: Iterable[Example], *, work: Counter[str] | None = None
+) -> tuple[Leak, ...]:
+    """The held-out rows whose prompt is also among the rows seen in training, in the order of `held_out`.
+
+    Each comes once, with the surest reason. A score on the rest is a score on the clean subset. What is found is
+    verified on the texts themselves: no hash decides. `work` counts what was done.
+    """
+    work = Counter() if work is None else work
+    unique: dict[str, Example] = {}
+    exact: dict[str, Example] = {}
+    for row in seen:
+        unique.setdefault(prompt_key(row), row)
+        exact.setdefault(prompt_text(row), row)
+    keys = [prompt_key(row) for row in held_out]
+    leaks: dict[int, Leak] = {}
+    for place, row in enumerate(held_out):
+        if (twin := exact.get(prompt_text(row))) is not None:
+            leaks[place] = Leak(row=row, twin=twin, kind="exact")
+        elif keys[place] in unique:
+            leaks[place] = Leak(row=row, twin=unique[keys[place]], kind="normalised")
+    contents = without_templates([*keys, *unique])
+    rest = [place for place in range(len(keys)) if place not in leaks]
+    asked = [Text.of(held_out[place], contents[place]) for place in rest]
+    texts = [Text.of(row, content) for row, content in zip(unique.values(), contents[len(keys) :], strict=True)]
+    for query, candidates in find_candidates(
+        [text.prompt for text in asked], [text.whole for text in texts], work=work
+    ):
+        if leak := _best_leak(asked[query], [texts[place] for place in candidates], work):
+            leaks[rest[query]] = leak
+    return tuple(leaks[place] for place in sorted(leaks))
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A row as it is compared: its prompt without template, and its answer, both folded."""
+
+    row: Example
+    prompt: str
+    answer: str | None
+
+    @classmethod
+    def of(cls, row: Example, prompt: str) -> Text:
+        """The row with its answer folded; a row of raw text has no answer, and asks nothing."""
+        return cls(row, prompt, fold(row.target) if row.target is not None and row.messages else None)
+
+    @property
+    def whole(self) -> str:
+        """Prompt and answer."""
+        return f"{self.prompt} {self.answer}" if self.answer else self.prompt
+
+
+def prompt_text(row: Example) -> str:
+    """The prompt as it is written, without the system message; of a row of raw text, the text."""
+    return "\n".join(message.content for message in row.messages if message.role != "system") or row.target or ""
+
+
+def near_copy(left: Text, right: Text) -> float:
+    """The exact Jaccard similarity of two prompts whose rows are near copies, else 0.
+
+    Their answers are the same or say the same; where one is missing, the prompts must be more alike.
+    """
+    renamed = names(left.prompt) - names(right.prompt), names(right.prompt) - names(left.prompt)
+    may_rename = 1 if len(left.prompt.split()) >= SURE_WORDS else 0
+    if max(only.total() for only in renamed) > may_rename:
+        return 0.0
+    if max(map(len, words_apart(left.prompt, right.prompt))) > MOST_WORDS_CHANGED:
+        return 0.0
+    agreed = agree(left, right)
+    near = similarity(left.prompt, right.prompt) if agreed is not False else 0.0
+    return near if near >= (NEAR if agreed else NEAR_WITHOUT_ANSWERS) else 0.0
+
+
+def similarity(left: str, right: str) -> float:
+    """Exact Jaccard similarity of the pieces of two folded texts, 0 where they cannot be near copies.
+
+    They cannot when one is much longer, or when they share too few pieces to say anything.
+    """
+    if not _alike_in_length(left, right):
+        return 0.0
+    one, other = pieces(left), pieces(right)
+    return jaccard(one, other) if len(one & other) >= FEWEST_SHARED_PIECES else 0.0
+
+
+def _alike_in_length(left: str, right: str) -> bool:
+    """Whether two texts can be copies at all; spares a comparison."""
+    return min(len(left), len(right)) >= NEAR * 0.9 * max(len(left), len(right))
+
+
+def names(text: str) -> Counter[str]:
+    """Every number and single letter in a text: questions about different ones are not copies."""
+    return Counter(_NAME.findall(text))
+
+
+def agree(left: Text, right: Text) -> bool | None:
+    """Whether two answers are the same or say the same; None where one is missing.
+
+    Similar answers to similar prompts say the same unless a word that only one prompt has is in its answer alone: what
+    is asked for lead is another thing than what is asked for zinc.
+    """
+    if left.answer is None or right.answer is None:
+        return None
+    if left.answer == right.answer:
+        return True
+    if not _alike_in_length(left.answer, right.answer) or names(left.answer) != names(right.answer):
+        return False
+    return not is_explained(left, right) and jaccard(pieces(left.answer), pieces(right.answer)) >= SAME_MEANING
+
+
+def is_explained(left: Text, right: Text) -> bool:
+    """Whether a word that only one of the prompts has is also in its answer alone."""
+    asked, answered = words_apart(left.prompt, right.prompt), words_apart(left.answer, right.answer)
+    return any(words & said for words, said in zip(asked, answered, strict=True))
+
+
+def words_apart(left: str | None, right: str | None) -> tuple[set[str], set[str]]:
+    """The words that only the left text has, and those that only the right one has."""
+    one, other = set((left or "").split()), set((right or "").split())
+    return one - other, other - one
+
+
+def _best_leak(asked: Text, candidates: Sequence[Text], work: Counter[str]) -> Leak | None:
+    words = len(asked.prompt.split())
+    best: Leak | None = None
+    for text in candidates:
+        work["compared"] += 1
+        if f" {asked.prompt} " in f" {text.whole} " and (
+            words >= SURE_WORDS or (len(asked.prompt) >= FEWEST_CHARACTERS and agree(asked, text) is not False)
+        ):
+            return Leak(row=asked.row, twin=text.row, kind="contained", is_sure=words >= SURE_WORDS)
+        near = near_copy(asked, text)
+        if near > (best.similarity if best else 0):
+            best = Leak(row=asked.row, twin=text.row, kind="near copy", similarity=near, is_sure=False)
+    return best
