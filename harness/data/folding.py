@@ -24,29 +24,42 @@ _KEPT = {ord(sign): chr(0xE000 + place) for place, sign in enumerate("+*^<>=/-")
 _KEPT_CODES = {ord(code) for code in _KEPT.values()}
 
 
-class _Folds(dict[int, str]):
-    """Code point -> what is left of it, worked out when it is met first."""
+# What is not seen beside Unicode's format characters: joiners, fillers and variation selectors.
+_UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)}
+
+
+class _Seen(dict[int, str]):
+    """Code point -> the character, or nothing where none is seen; worked out when it is met first."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
-        unseen = unicodedata.category(char) == "Cf"
-        self[code] = char if char.isalnum() or code in _KEPT_CODES else "" if unseen else " "
+        is_unseen = unicodedata.category(char) == "Cf" or code in _UNSEEN or 0xE0100 <= code < 0xE01F0
+        self[code] = "" if is_unseen else char
         return self[code]
 
 
-_FOLDS = _Folds(_LOOK_ALIKES)
+class _Folds(dict[int, str]):
+    """Code point -> the letter, mark, digit or operator that it is, or a space; worked out when it is met first."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = char if char.isalnum() or unicodedata.category(char)[0] == "M" or code in _KEPT_CODES else " "
+        return self[code]
+
+
+_SEEN, _FOLDS = _Seen(), _Folds(_LOOK_ALIKES)
 
 
 @lru_cache(maxsize=1 << 17)  # every rule about data asks for the same texts
 def fold(text: str) -> str:
     """The words of a text in one spelling: equal results read the same.
 
-    NFKC, case folding, without characters that are not seen (Unicode category Cf), other scripts' letters that look
-    Latin as Latin ones, and a single space for every run of space and punctuation. Operators between operands stay.
-    A text of punctuation alone keeps it, or all of them would be the same.
+    NFKC, case folding, without characters that are not seen, other scripts' letters that look Latin as Latin ones, and
+    a single space for every run of space and punctuation. Operators between operands stay. A text of punctuation alone
+    keeps it, or all of them would be the same.
     """
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+        text = unicodedata.normalize("NFKC", text.translate(_SEEN))
         if any(char in text for char in "ΗΜΝΥ"):
             text = _MIXED_WORD.sub(lambda word: word[0].translate(_CAPITALS), text)
     folded = text.casefold()

@@ -139,15 +139,16 @@ def _repeats(sets: RowSets, work: Counter[str]) -> Iterator[Finding]:
 
 def _repeated(name: str, repeat: Repeat, *, is_free: bool) -> Finding:
     alike = _alike(repeat.row, repeat.first, repeat.similarity)
-    rule, what, severity = {
-        "duplicate": ("duplicate", f"prompt and answer stand in {name} before", None),
-        "near duplicate": ("near-duplicate", f"nearly this row stands in {name} before, {alike}", None),
-        "contradiction": ("contradiction", f"the same prompt has another answer in {name}", None),
-        "near contradiction": ("contradiction", f"nearly this prompt has another answer in {name}, {alike}", "note"),
+    rule, what = {
+        "duplicate": ("duplicate", f"prompt and answer stand in {name} before"),
+        "near duplicate": ("near-duplicate", f"nearly this row stands in {name} before, {alike}"),
+        "contradiction": ("contradiction", f"the same prompt has another answer in {name}"),
+        "near contradiction": ("contradiction", f"nearly this prompt has another answer in {name}, {alike}"),
     }[repeat.kind]
+    is_doubtful = repeat.kind == "near contradiction"
     if rule == "contradiction" and is_free:
-        severity, what = "note", f"{what}; a contradiction unless both are right"
-    return finding(rule, repeat.row.source, what, other=repeat.first.source, severity=severity)
+        is_doubtful, what = True, f"{what}; a contradiction unless both are right"
+    return finding(rule, repeat.row.source, what, other=repeat.first.source, severity="note" if is_doubtful else None)
 
 
 def _is_free(row: Example) -> bool:
