@@ -57,7 +57,7 @@ def lint_suite(loaded: LoadedSuite, *, model: Path | None) -> LintResult:
     else:
         rules = "too-long, not-a-prefix and out-of-reach"
         not_checked.append(f"{rules} were not checked: they need the model's tokenizer, and {tokenizer}")
-    named = {**sets.own, **sets.questions}
+    named = sets.own | {f"benchmark {name}": rows for name, rows in sets.questions.items()}
     return LintResult(
         findings=in_order(iter(found)),
         not_checked=tuple(not_checked),
@@ -69,11 +69,13 @@ def lint_suite(loaded: LoadedSuite, *, model: Path | None) -> LintResult:
 def _row_sets(loaded: LoadedSuite, datasets: Datasets) -> RowSets:
     data, suite = loaded.suite.data, loaded.suite
     is_drawn = isinstance(data.validation, float)
-    task: dict[str, Rows] = {"train": datasets.train + datasets.validation if is_drawn else datasets.train}
+    drawn = datasets.validation if is_drawn else ()
+    task: dict[str, Rows] = {"train": _in_file_order(datasets.train + drawn)}
     for name, train in suite.trainings.items():
         if not train.is_labelled:
             split = datasets.trainings[name]
-            task[str(train.rows) if train.rows is not None else "train"] = split.train + split.validation
+            file = str(train.rows) if train.rows is not None else "train"
+            task[file] = _in_file_order(split.train + split.validation)
     lines = loaded.lines
     places = {
         name: f"{loaded.path.name}:{lines.get(f'data.{name}', lines.get('data', 1))}" for name in ("train", "test")
@@ -87,6 +89,11 @@ def _row_sets(loaded: LoadedSuite, datasets: Datasets) -> RowSets:
         questions=_read_questions(loaded),
         places=places,
     )
+
+
+def _in_file_order(rows: Rows) -> Rows:
+    """The rows of one file, which came as two sets, by the line at which each stands."""
+    return tuple(sorted(rows, key=lambda row: int(row.source.rpartition(":")[2])))
 
 
 def _read_questions(loaded: LoadedSuite) -> dict[str, Rows]:

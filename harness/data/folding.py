@@ -9,7 +9,7 @@ from functools import lru_cache
 # Letters of other scripts that are drawn like Latin ones, in lower case. In no script do two of its letters become
 # one, so that texts that are wholly in it stay as different as they are. (Unicode TS 39 lists many more, also within
 # Latin: l and 1, rn and m. Folding those would make different texts one.)
-_CYRILLIC = dict(zip("авеԍһіјкԛмнорѕтухԁԝ", "abeghijkqmhopstyxdw", strict=True))
+_CYRILLIC = dict(zip("авеԍһіјкԛмнорсѕтухԁԝ", "abeghijkqmhopcstyxdw", strict=True))
 _GREEK = dict(zip("αβεγηικνορτυωχζ", "abeyniknoptuwxz", strict=True))
 _OTHER = {"ɑ": "a", "ɡ": "g", "ı": "i", "օ": "o", "ո": "n", "ս": "u", "հ": "h", "ց": "g"}
 _LOOK_ALIKES = {ord(letter): latin for letter, latin in (_CYRILLIC | _GREEK | _OTHER).items()}
@@ -62,7 +62,7 @@ def fold(text: str) -> str:
         text = unicodedata.normalize("NFKC", text.translate(_SEEN))
         if any(char in text for char in "ΗΜΝΥ"):
             text = _MIXED_WORD.sub(lambda word: word[0].translate(_CAPITALS), text)
-    folded = text.casefold()
+    folded = " ".join(text.casefold().split())
     spelled = _SIGNS.sub(_keep_operator, folded).translate(_FOLDS)
     return " ".join(spelled.split()) or folded
 

@@ -23,10 +23,10 @@ MISSPELLED_SHARE = 0.05  # of a label's rows may have what looks like a slip in 
 Series = Mapping[str, Sequence[tuple[Example, str]]]
 
 
-def label_series(rows: Sequence[Example]) -> Series:
+def label_series(rows: Sequence[Example], *, like: Series | None = None) -> Series:
     """What has labels -> each row with its label: "answer", or the fields of answers that are JSON objects.
 
-    Answers are labels when they are short and come again and again.
+    Answers are labels when they are short and come again and again, or where those of the rows `like` them are.
     """
     answered = [row for row in rows if row.target is not None and row.messages and row.rejected is None]
     fields: dict[str, list[tuple[Example, str]]] = defaultdict(list)
@@ -39,7 +39,11 @@ def label_series(rows: Sequence[Example]) -> Series:
                 fields[key].append((row, field if isinstance(field, str) else str(field).lower()))
     if objects < MOST_JSON * len(answered):
         fields = {"answer": [(row, str(row.target).strip()) for row in answered]}
-    return {name: pairs for name, pairs in fields.items() if _are_labels([label for _, label in pairs])}
+    return {
+        name: pairs
+        for name, pairs in fields.items()
+        if (name in like if like is not None else _are_labels([label for _, label in pairs]))
+    }
 
 
 def few_per_label(series: Series) -> Iterator[Finding]:
@@ -85,10 +89,10 @@ def label_spelling(series: Series) -> Iterator[Finding]:
 def unseen_labels(trained: Series, tested: Series) -> Iterator[Finding]:
     """Labels of the test rows that no training row has."""
     for name, pairs in tested.items():
-        known = {label for _, label in trained.get(name, ())}
+        known = {fold(label) for _, label in trained.get(name, ())}
         counts, firsts = _counts(pairs)
         for label, count in counts.items() if known else ():
-            if label not in known:
+            if fold(label) not in known:  # another spelling is told by `label_spelling`
                 what = f"`{name}` is {label!r} in {count} test row{'s' if count > 1 else ''} and in no training row"
                 yield finding("shift", firsts[label].source, what)
 

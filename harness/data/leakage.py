@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from harness.data.folding import fold
@@ -19,10 +20,12 @@ LeakKind = Literal["exact", "normalised", "contained", "near copy"]
 
 # So many words in a row are the same by copying, not by chance (Brown et al. 2020, arXiv 2005.14165, appendix C).
 SURE_WORDS = 13
-FEWEST_CHARACTERS = 32  # of a prompt that is contained in a row with the same answer
+TELLING_WORDS = 8  # of a prompt that is contained in a row with another answer
+FEWEST_CHARACTERS = 24  # of a prompt that is contained in a row with the same answer
 # Near copies of rows with the same answer, judged by eye on Banking77 and SNIPS; without answers to tell a copy from
 # a sibling ("3 stars", "4 stars"), only what differs in a few letters is one.
 NEAR, NEAR_WITHOUT_ANSWERS = 0.7, 0.9
+NEAR_WITH_FEW_CHANGES, WORDS_PER_CHANGE = 0.5, 8  # where at most one word in eight is another
 SAME_MEANING = 0.8  # of two answers
 FEWEST_SHARED_PIECES = 24  # fewer are shared by short questions that only sound alike
 # Another question about the same text differs in more words than a copy that was edited.
@@ -55,6 +58,8 @@ def find_leaks(
     verified on the texts themselves: no hash decides. `work` counts what was done.
     """
     work = Counter() if work is None else work
+    if not held_out:
+        return ()
     unique: dict[str, Example] = {}
     exact: dict[str, Example] = {}
     for row in seen:
@@ -69,8 +74,8 @@ def find_leaks(
             leaks[place] = Leak(row=row, twin=unique[keys[place]], kind="normalised")
     contents = without_templates([*keys, *unique])
     rest = [place for place in range(len(keys)) if place not in leaks]
-    asked = [Text.of(held_out[place], contents[place]) for place in rest]
-    texts = [Text.of(row, content) for row, content in zip(unique.values(), contents[len(keys) :], strict=True)]
+    asked = [Text.of(held_out[place], keys[place], contents[place]) for place in rest]
+    texts = [Text.of(unique[key], key, content) for key, content in zip(unique, contents[len(keys) :], strict=True)]
     for query, candidates in find_candidates(
         [text.prompt for text in asked], [text.whole for text in texts], work=work
     ):
@@ -81,16 +86,17 @@ def find_leaks(
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A row as it is compared: its prompt without template, and its answer, both folded."""
+    """A row as it is compared, folded: its prompt, the same without template, and its answer."""
 
     row: Example
+    key: str
     prompt: str
     answer: str | None
 
     @classmethod
-    def of(cls, row: Example, prompt: str) -> Text:
+    def of(cls, row: Example, key: str, prompt: str) -> Text:
         """The row with its answer folded; a row of raw text has no answer, and asks nothing."""
-        return cls(row, prompt, fold(row.target) if row.target is not None and row.messages else None)
+        return cls(row, key, prompt, fold(row.target) if row.target is not None and row.messages else None)
 
     @property
     def whole(self) -> str:
@@ -108,15 +114,23 @@ def near_copy(left: Text, right: Text) -> float:
 
     Their answers are the same or say the same; where one is missing, the prompts must be more alike.
     """
-    renamed = names(left.prompt) - names(right.prompt), names(right.prompt) - names(left.prompt)
-    may_rename = 1 if len(left.prompt.split()) >= SURE_WORDS else 0
-    if max(only.total() for only in renamed) > may_rename:
+    one, other = comparable(left, right)
+    # In the order of what it costs to ask; most candidates fail early.
+    if not _alike_in_length(one, other) or (agreed := agree(left, right)) is False:
         return 0.0
-    if max(map(len, words_apart(left.prompt, right.prompt))) > MOST_WORDS_CHANGED:
+    words, changed = len(one.split()), max(map(len, words_apart(one, other)))
+    if changed > MOST_WORDS_CHANGED or _renamed(one, other) > (words >= SURE_WORDS):
         return 0.0
-    agreed = agree(left, right)
-    near = similarity(left.prompt, right.prompt) if agreed is not False else 0.0
-    return near if near >= (NEAR if agreed else NEAR_WITHOUT_ANSWERS) else 0.0
+    few_changed = changed * WORDS_PER_CHANGE <= words
+    limit = NEAR_WITHOUT_ANSWERS if agreed is None else NEAR_WITH_FEW_CHANGES if few_changed else NEAR
+    near = similarity(one, other)
+    return near if near >= limit else 0.0
+
+
+def comparable(left: Text, right: Text) -> tuple[str, str]:
+    """Two prompts without their template, or with it where only one of them has it."""
+    have_the_same = len(left.key) - len(left.prompt) == len(right.key) - len(right.prompt)
+    return (left.prompt, right.prompt) if have_the_same else (left.key, right.key)
 
 
 def similarity(left: str, right: str) -> float:
@@ -140,6 +154,12 @@ def names(text: str) -> Counter[str]:
     return Counter(_NAME.findall(text))
 
 
+def _renamed(left: str, right: str) -> int:
+    """How many numbers and single letters one text has that the other has not."""
+    one, other = names(left), names(right)
+    return max((one - other).total(), (other - one).total()) if one != other else 0
+
+
 def agree(left: Text, right: Text) -> bool | None:
     """Whether two answers are the same or say the same; None where one is missing.
 
@@ -150,9 +170,14 @@ def agree(left: Text, right: Text) -> bool | None:
         return None
     if left.answer == right.answer:
         return True
-    if not _alike_in_length(left.answer, right.answer) or names(left.answer) != names(right.answer):
+    return _are_like_answers(left.answer, right.answer) and not is_explained(left, right)
+
+
+@lru_cache(maxsize=1 << 14)  # labels are compared again and again
+def _are_like_answers(left: str, right: str) -> bool:
+    if not _alike_in_length(left, right) or jaccard(pieces(left), pieces(right)) < SAME_MEANING:
         return False
-    return not is_explained(left, right) and jaccard(pieces(left.answer), pieces(right.answer)) >= SAME_MEANING
+    return names(left) == names(right)
 
 
 def is_explained(left: Text, right: Text) -> bool:
@@ -168,15 +193,15 @@ def words_apart(left: str | None, right: str | None) -> tuple[set[str], set[str]
 
 
 def _best_leak(asked: Text, candidates: Sequence[Text], work: Counter[str]) -> Leak | None:
+    """The first candidate that holds the prompt, else the first near copy; the likeliest candidates come first."""
     words = len(asked.prompt.split())
-    best: Leak | None = None
+    copied: Leak | None = None
     for text in candidates:
         work["compared"] += 1
         if f" {asked.prompt} " in f" {text.whole} " and (
-            words >= SURE_WORDS or (len(asked.prompt) >= FEWEST_CHARACTERS and agree(asked, text) is not False)
+            words >= TELLING_WORDS or (len(asked.prompt) >= FEWEST_CHARACTERS and agree(asked, text) is not False)
         ):
             return Leak(row=asked.row, twin=text.row, kind="contained", is_sure=words >= SURE_WORDS)
-        near = near_copy(asked, text)
-        if near > (best.similarity if best else 0):
-            best = Leak(row=asked.row, twin=text.row, kind="near copy", similarity=near, is_sure=False)
-    return best
+        if copied is None and (near := near_copy(asked, text)):
+            copied = Leak(row=asked.row, twin=text.row, kind="near copy", similarity=near, is_sure=False)
+    return copied

@@ -9,14 +9,13 @@ from itertools import chain
 
 from harness.data.answers import schema_problems, truncated_answers
 from harness.data.findings import RULES, Finding, finding
-from harness.data.folding import fold
 from harness.data.labels import few_per_label, imbalance, label_series, label_spelling, unseen_labels
 from harness.data.leakage import Leak, find_leaks
 from harness.data.personal import personal_data
 from harness.data.repeats import Repeat, find_repeats
 from harness.data.shape import missing_negatives, odd_rows, template, too_few, unlike_training
 from harness.data.shift import shifted
-from harness.data.splits import overlaps
+from harness.data.splits import HELD_OUT, overlaps, prompt_key
 from harness.records import Example
 from harness.scoring.json_schema import SchemaValidator
 
@@ -58,6 +57,7 @@ def lint_rows(sets: RowSets, *, validator: SchemaValidator | None, work: Counter
         chain(
             _leaks(sets, work),
             _overlaps(sets),
+            _same_ids(sets),
             _repeats(sets, work),
             _each_set(sets, validator),
             _whole(sets),
@@ -100,13 +100,8 @@ def _as_leaked(leak: Leak, twin: str) -> str:
 
 def _alike(row: Example, other: Example, similarity: float) -> str:
     """How alike two prompts are, and the first words that only one of them has."""
-    words = [
-        fold(" ".join(message.content for message in one.messages if message.role != "system")).split()
-        for one in (row, other)
-    ]
-    only = [
-        [word for word in mine if word not in set(theirs) and word.isalnum()] for mine, theirs in (words, words[::-1])
-    ]
+    mine, theirs = prompt_key(row).split(), prompt_key(other).split()
+    only = [[word for word in own if word not in set(rest)] for own, rest in ((mine, theirs), (theirs, mine))]
     shown = [" ".join(few[:SHOWN_WORDS]) + (" …" if len(few) > SHOWN_WORDS else "") for few in only]
     differing = f", {shown[0] or 'nothing'!r} against {shown[1] or 'nothing'!r}" if any(shown) else ""
     return f"{similarity:.0%} alike{differing}"
@@ -119,21 +114,22 @@ def _overlaps(sets: RowSets) -> Iterator[Finding]:
             yield finding("overlap", row.source, what, other=other.source)
 
 
+def _same_ids(sets: RowSets) -> Iterator[Finding]:
+    for name in sorted(HELD_OUT):
+        firsts: dict[str, Example] = {}
+        for row in sets.own[name]:
+            if (first := firsts.setdefault(row.id, row)) is not row:
+                is_repeat = row.messages == first.messages and row.target == first.target
+                what = "this row" if is_repeat else f"the id {row.id!r}"
+                yield finding("duplicate-id", row.source, f"{what} is given twice in {name}", other=first.source)
+
+
 def _repeats(sets: RowSets, work: Counter[str]) -> Iterator[Finding]:
+    is_labelled = bool(label_series(tuple(chain(*sets.task.values()))))
     for name, rows in sets.own.items():
-        has_labels = bool(label_series(rows))
-        first_of_id: dict[str, Example] = {}
-        clashing = set()
-        if name in {"test", "probe"}:
-            for row in rows:
-                if (first := first_of_id.setdefault(row.id, row)) is not row:
-                    clashing.add(id(row))
-                    what = f"the id {row.id!r} is given twice in {name}"
-                    if row.messages == first.messages and row.target == first.target:
-                        what = f"the row is given twice in {name}"
-                    yield finding("duplicate-id", row.source, what, other=first.source)
+        has_labels = is_labelled and name != "mix"
         for repeat in find_repeats(rows, has_labels=has_labels, work=work):
-            if id(repeat.row) not in clashing:
+            if name not in HELD_OUT or repeat.row.id != repeat.first.id:  # or else they are told by `_same_ids`
                 yield _repeated(name, repeat, is_free=not has_labels and _is_free(repeat.row))
 
 
@@ -172,8 +168,8 @@ def _whole(sets: RowSets) -> Iterator[Finding]:
     trained = label_series(task + sets.validation)
     yield from few_per_label(trained)
     yield from imbalance(trained)
-    yield from label_spelling(label_series(task + sets.validation + sets.test))
-    yield from unseen_labels(trained, label_series(sets.test))
+    yield from label_spelling(label_series(task + sets.validation + sets.test, like=trained))
+    yield from unseen_labels(trained, label_series(sets.test, like=trained))
     yield from template(task)
     yield from missing_negatives(task + sets.general, sets.test, sets.places["train"])
     yield from too_few(task, sets.test, sets.places)

@@ -2,7 +2,7 @@
 
 A candidate shares rare windows of `WINDOW` characters, looked up in an inverted index: the prefix filter of Chaudhuri,
 Ganti & Kaushik 2006 and of Bayardo, Ma & Srikant 2007 (AllPairs), with the windows spread over the text, so that one
-edit spoils few, and with at most `POSTINGS` texts looked up for each, so that ten thousand rows of one template cost no
+edit spoils few, and with a limit on the texts looked up for each, so that ten thousand rows of one template cost no
 more than as many different ones. Hashes only choose what is compared; nothing random decides.
 """
 
@@ -11,18 +11,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 8  # characters; a power of two
 SEGMENTS, PER_SEGMENT = 8, 2  # of a text, and the rarest windows of each that are looked up
-POSTINGS = 50  # texts looked up for one window
-CANDIDATES = 10  # texts compared with one text
+POSTINGS, ALL_POSTINGS = 50, 1 << 24  # texts looked up for one window: so many, or more where few queries are asked
+CANDIDATES, CANDIDATES_AMONG = 30, 10  # texts compared with one query: of other texts, and of the queries themselves
+BLOCK = 1 << 21  # pairs held in memory at a time
 FEWEST_SHARED = 4  # rare windows of the 16; of 1,100 near copies in Banking77 and SNIPS none had fewer
 PIECE = 4  # characters of a piece in the similarity of two texts
 CHUNK = 1 << 20  # characters hashed at a time
-MARKS = 22  # bits of a hash that its number of uses is counted under
+MARK_BITS = range(12, 25)  # of a hash, which its uses are counted under: about one mark for each character
 
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
@@ -60,9 +62,10 @@ def find_candidates(
     uses = _count_uses(texts, work)
     windows, asking = _rare_windows(queries, uses, fewest=2 if among_themselves else 1)
     wanted, which = np.unique(windows, return_inverse=True)
-    holders, starts = _look_up(wanted, texts)
-    held = np.minimum(np.diff(starts), POSTINGS)
-    for first, last in _blocks(asking):
+    holders, starts = _look_up(wanted, texts, marked=np.zeros(len(uses), dtype=bool))
+    limit = POSTINGS if among_themselves else max(POSTINGS, ALL_POSTINGS // max(1, len(asking)))
+    held = np.minimum(np.diff(starts), limit)
+    for first, last in _blocks(asking, held[which]):
         rows, places = asking[first:last], which[first:last]
         counts = held[places]
         query = np.repeat(rows, counts)
@@ -72,7 +75,8 @@ def find_candidates(
             query, text = query[text < query], text[text < query]
         work["shared windows"] += len(query)
         pairs, shared = np.unique(query * len(texts) + text, return_counts=True)
-        yield from _best(pairs // len(texts), pairs % len(texts), shared)
+        most = CANDIDATES_AMONG if among_themselves else CANDIDATES
+        yield from _best(pairs // len(texts), pairs % len(texts), shared, most)
 
 
 def _hash_windows(texts: Sequence[str]) -> tuple[Hashes, Places, Places, Places]:
@@ -93,8 +97,9 @@ def _hash_windows(texts: Sequence[str]) -> tuple[Hashes, Places, Places, Places]
     return found * np.uint64(0xBF58476D1CE4E5B9), owners, inside, counts
 
 
-def _marks(hashes: Hashes) -> Places:
-    return (hashes >> np.uint64(64 - MARKS)).astype(np.int64)
+def _marks(hashes: Hashes, table: NDArray[Any]) -> Places:
+    """Where a table of 2**n places has each hash: at its first n bits."""
+    return (hashes >> np.uint64(65 - len(table).bit_length())).astype(np.int64)
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
@@ -109,11 +114,12 @@ def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
 
 def _count_uses(texts: Sequence[str], work: Counter[str]) -> Places:
     """How often each mark is met; windows that share one are counted together, and seem less rare than they are."""
-    uses = np.zeros(1 << MARKS, dtype=np.int64)
+    bits = min(MARK_BITS[-1], max(MARK_BITS[0], sum(map(len, texts)).bit_length()))
+    uses = np.zeros(1 << bits, dtype=np.int64)
     for _, chunk in _chunks(texts):
         hashes = _hash_windows(chunk)[0]
         work["windows"] += len(hashes)
-        uses += np.bincount(_marks(hashes), minlength=1 << MARKS)
+        uses += np.bincount(_marks(hashes, uses), minlength=len(uses))
     return uses
 
 
@@ -122,7 +128,7 @@ def _rare_windows(queries: Sequence[str], uses: Places, *, fewest: int) -> tuple
     found, owners_found = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     for first, chunk in _chunks(queries):
         hashes, owners, inside, counts = _hash_windows(chunk)
-        met = uses[_marks(hashes)]
+        met = uses[_marks(hashes, uses)]
         segments = owners * SEGMENTS + inside * SEGMENTS // np.maximum(counts[owners], 1)
         used = met >= fewest
         hashes, owners, segments = hashes[used], owners[used], segments[used]
@@ -133,14 +139,16 @@ def _rare_windows(queries: Sequence[str], uses: Places, *, fewest: int) -> tuple
     return np.concatenate(found), np.concatenate(owners_found)
 
 
-def _look_up(wanted: Hashes, texts: Sequence[str]) -> tuple[Places, Places]:
-    """The texts that have each wanted window, in their order; window i's are from starts[i] to starts[i + 1]."""
-    marked = np.zeros(1 << MARKS, dtype=bool)
-    marked[_marks(wanted)] = True
+def _look_up(wanted: Hashes, texts: Sequence[str], *, marked: NDArray[np.bool_]) -> tuple[Places, Places]:
+    """The texts that have each wanted window, in their order; window i's are from starts[i] to starts[i + 1].
+
+    `marked` is an empty table of marks, in which few windows have to be looked for more closely.
+    """
+    marked[_marks(wanted, marked)] = True
     windows, holders = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for first, chunk in _chunks(texts):
         hashes, owners, _, _ = _hash_windows(chunk)
-        likely = marked[_marks(hashes)]
+        likely = marked[_marks(hashes, marked)]
         hashes, owners = hashes[likely], owners[likely]
         place = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
         same = wanted[place] == hashes
@@ -152,22 +160,23 @@ def _look_up(wanted: Hashes, texts: Sequence[str]) -> tuple[Places, Places]:
     return holder[order], starts
 
 
-def _blocks(asking: Places) -> Iterator[tuple[int, int]]:
-    """Ranges of about 65,536 look-ups that keep those of one query together."""
-    first = 0
+def _blocks(asking: Places, counts: Places) -> Iterator[tuple[int, int]]:
+    """Ranges of look-ups with about `BLOCK` texts in all, which keep the look-ups of one query together."""
+    ends = np.flatnonzero(np.diff(asking, append=-1)) + 1  # behind the last look-up of each query
+    texts = np.cumsum(counts)[ends - 1] if len(ends) else ends
+    first, done = 0, 0
     while first < len(asking):
-        last = min(first + (1 << 16), len(asking))
-        last = int(np.searchsorted(asking, asking[last - 1], side="right"))
-        yield first, last
-        first = last
+        place = min(int(np.searchsorted(texts, done + BLOCK)), len(ends) - 1)
+        yield first, int(ends[place])
+        first, done = int(ends[place]), int(texts[place])
 
 
-def _best(query: Places, text: Places, shared: Places) -> Iterator[tuple[int, list[int]]]:
+def _best(query: Places, text: Places, shared: Places, most: int) -> Iterator[tuple[int, list[int]]]:
     enough = shared >= FEWEST_SHARED
     query, text, shared = query[enough], text[enough], shared[enough]
     order = np.lexsort((text, -shared, query))
     query, text = query[order], text[order]
-    kept = _rank(query) < CANDIDATES
+    kept = _rank(query) < most
     query, text = query[kept], text[kept]
     borders = np.flatnonzero(np.diff(query)) + 1
     for group in np.split(np.arange(len(query)), borders):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.data.folding import fold
-from harness.data.leakage import Text, agree, is_explained, names, near_copy, similarity, words_apart
+from harness.data.leakage import Text, agree, comparable, is_explained, names, near_copy, similarity, words_apart
 from harness.data.near_duplicates import find_candidates, is_one_edit
 from harness.data.splits import prompt_key
 from harness.data.templates import without_templates
@@ -70,15 +70,16 @@ def _repeat(row: Example, earlier: dict[Answer, Example]) -> Repeat | None:
 
 
 def _near_repeats(firsts: dict[tuple[str, str], Example], *, has_labels: bool, work: Counter[str]) -> list[Repeat]:
-    rows = list(firsts.values())
-    contents = without_templates([key for _, key in firsts])
-    texts = [Text.of(row, content) for row, content in zip(rows, contents, strict=True)]
+    keys = [key for _, key in firsts]
+    contents = without_templates(keys)
+    texts = [Text.of(*parts) for parts in zip(firsts.values(), keys, contents, strict=True)]
     found = []
     for later, candidates in find_candidates(contents, work=work):
-        work["compared"] += len(candidates)
-        repeats = [_near_repeat(texts[later], texts[place], has_labels=has_labels) for place in candidates]
-        if best := max((repeat for repeat in repeats if repeat), key=lambda repeat: repeat.similarity, default=None):
-            found.append(best)
+        for place in candidates:
+            work["compared"] += 1
+            if repeat := _near_repeat(texts[later], texts[place], has_labels=has_labels):
+                found.append(repeat)
+                break
     return found
 
 
@@ -87,22 +88,21 @@ def _near_repeat(later: Text, earlier: Text, *, has_labels: bool) -> Repeat | No
         return None
     if near := near_copy(later, earlier):
         return Repeat(row=later.row, first=earlier.row, kind="near duplicate", similarity=near)
-    if not has_labels or agree(later, earlier) is not False or is_explained(later, earlier):
+    if not has_labels or agree(later, earlier) is not False:
         return None
-    near = similarity(later.prompt, earlier.prompt)
-    if near < NEAR_CONTRADICTION or not _says_the_same(later.prompt, earlier.prompt):
+    prompts = comparable(later, earlier)
+    near = similarity(*prompts) if _says_the_same(*prompts) else 0.0
+    if near < NEAR_CONTRADICTION or is_explained(later, earlier):
         return None
     return Repeat(row=later.row, first=earlier.row, kind="near contradiction", similarity=near)
 
 
 def _says_the_same(left: str, right: str) -> bool:
     """Whether two prompts differ in no word, in one or two that were added, or in a slip of the pen."""
-    if names(left) != names(right):
-        return False
     fewer, more = sorted(words_apart(left, right), key=len)
-    if not fewer:
-        return len(more) <= MOST_WORDS_ADDED
-    return len(fewer) == len(more) == 1 and is_one_edit(fewer.pop(), more.pop())
+    if len(fewer) > 1 or len(more) > MOST_WORDS_ADDED or names(left) != names(right):
+        return False
+    return not fewer or (len(more) == 1 and is_one_edit(fewer.pop(), more.pop()))
 
 
 def _system(row: Example) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-TEMPLATE_SHARE = 0.25  # of all prompts; what so many open or close with says nothing about one of them
+TEMPLATE_SHARE = 0.5  # of all prompts; what so many open or close with says nothing about one of them
 FEWEST = 20  # prompts
 
 
 def without_templates(keys: Sequence[str]) -> list[str]:
-    """Each prompt key without the words that at least a quarter of all open with, and without those they close with.
+    """Each prompt key without the words that at least half of all open with, and without those they close with.
 
     A prompt that is nothing but template stays whole.
     """
