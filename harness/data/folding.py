@@ -23,7 +23,10 @@ _ALSO_PUNCTUATION = {"-", "−", "/"}  # between words
 _KEPT = {ord(sign): chr(0xE000 + place) for place, sign in enumerate("+*^<>=/-")} | {ord("−"): chr(0xE007)}
 _KEPT_CODES = {ord(code) for code in _KEPT.values()}
 
-
+# Scripts written without spaces: each character is a word.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 # What is not seen beside Unicode's format characters: joiners, fillers and variation selectors.
 _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)}
 
@@ -39,11 +42,12 @@ class _Seen(dict[int, str]):
 
 
 class _Folds(dict[int, str]):
-    """Code point -> the letter, mark, digit or operator that it is, or a space; worked out when it is met first."""
+    """Code point -> the letter, mark, digit or operator, or a space; worked out when it is met first."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
-        self[code] = char if char.isalnum() or unicodedata.category(char)[0] == "M" or code in _KEPT_CODES else " "
+        is_kept = char.isalnum() or unicodedata.category(char)[0] == "M" or code in _KEPT_CODES
+        self[code] = (f" {char} " if _UNSPACED.match(char) else char) if is_kept else " "
         return self[code]
 
 

@@ -24,14 +24,14 @@ TELLING_WORDS = 8  # of a prompt that is contained in a row with another answer
 FEWEST_CHARACTERS = 24  # of a prompt that is contained in a row with the same answer
 # Near copies of rows with the same answer, judged by eye on Banking77 and SNIPS; without answers to tell a copy from
 # a sibling ("3 stars", "4 stars"), only what differs in a few letters is one.
-NEAR, NEAR_WITHOUT_ANSWERS = 0.7, 0.9
+NEAR, NEAR_WITHOUT_ANSWERS = 0.75, 0.9
 NEAR_WITH_FEW_CHANGES, WORDS_PER_CHANGE = 0.5, 8  # where at most one word in eight is another
 SAME_MEANING = 0.8  # of two answers
 FEWEST_SHARED_PIECES = 24  # fewer are shared by short questions that only sound alike
 # Another question about the same text differs in more words than a copy that was edited.
 MOST_WORDS_CHANGED = 6
-# What is asked about: a number, or a single letter that is no word and no rest of one ("don't").
-_NAME = re.compile(r"\d+|\b[b-ce-hj-ln-ru-z]\b")
+# What is asked about: a number, or a single letter that is no word and no part of one ("don't", "e-mail").
+_NAME = re.compile(r"\d+|\b(?:[bcf-hj-ln-ru-z]|zero|one|two|three|four|five|six|seven|eight|nine|ten)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ BLOCK = 1 << 21  # pairs held in memory at a time
 FEWEST_SHARED = 4  # rare windows of the 16; of 1,100 near copies in Banking77 and SNIPS none had fewer
 PIECE = 4  # characters of a piece in the similarity of two texts
 CHUNK = 1 << 20  # characters hashed at a time
-MARK_BITS = range(12, 25)  # of a hash, which its uses are counted under: about one mark for each character
+MARK_BITS = range(12, 23)  # of a hash, which its uses are counted under: as many marks as characters, up to 4 million
 
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]

@@ -101,6 +101,14 @@ def test_a_near_copy_with_the_same_answer_is_a_possible_leak(text: str) -> None:
     assert leak.similarity == jaccard(one, other) >= 0.5
 
 
+def test_scripts_without_spaces_are_searched_character_by_character() -> None:
+    asked = "请问我上周在网上订购的灰色扶手椅什么时候能够送到我家里来"
+    held_out = [example(asked)]
+    assert kinds(held_out, [*other_rows(), example(f"您好我想了解一下{asked}非常感谢您的帮助")]) == ["contained"]
+    assert kinds(held_out, [*other_rows(), example(asked.replace("灰色", "棕色"))]) == ["near copy"]
+    assert kinds(held_out, [*other_rows(), example("请问我上个月付过的账单为什么又收到了一次催款的通知")]) == []
+
+
 def test_the_surest_reason_is_given_when_there_are_several() -> None:
     seen = [example(NEAR["a word less"]), example(QUESTION.upper()), example(QUESTION)]
     assert kinds([example(QUESTION)], seen) == ["exact"]
