@@ -135,9 +135,10 @@ def _repeats(sets: RowSets, work: Counter[str]) -> Iterator[Finding]:
 
 def _repeated(name: str, repeat: Repeat, *, is_free: bool) -> Finding:
     alike = _alike(repeat.row, repeat.first, repeat.similarity)
+    whole = "this text" if not repeat.row.messages else "this prompt" if repeat.row.target is None else "this row"
     rule, what = {
-        "duplicate": ("duplicate", f"prompt and answer stand in {name} before"),
-        "near duplicate": ("near-duplicate", f"nearly this row stands in {name} before, {alike}"),
+        "duplicate": ("duplicate", f"{whole} stands in {name} before"),
+        "near duplicate": ("near-duplicate", f"nearly {whole} stands in {name} before, {alike}"),
         "contradiction": ("contradiction", f"the same prompt has another answer in {name}"),
         "near contradiction": ("contradiction", f"nearly this prompt has another answer in {name}, {alike}"),
     }[repeat.kind]
@@ -172,6 +173,6 @@ def _whole(sets: RowSets) -> Iterator[Finding]:
     yield from unseen_labels(trained, label_series(sets.test, like=trained))
     yield from template(task)
     yield from missing_negatives(task + sets.general, sets.test, sets.places["train"])
-    yield from too_few(task, sets.test, sets.places)
+    yield from too_few(sets.task, sets.test, sets.places)
     yield from unlike_training(task, sets.test)
     yield from shifted(task, sets.test, sets.places["test"])

@@ -42,9 +42,8 @@ def odd_rows(rows: Sequence[Example], *, has_schema: bool) -> Iterator[Finding]:
         if len(having) >= FEWEST_FOR_SHAPE and USUAL * len(having) <= count < len(having):
             for row, value in having:
                 if value != usual:
-                    yield finding(
-                        "shape", row.source, f"{aspect} {value}; in {count:,} of {len(having):,} rows {usual}"
-                    )
+                    what = f"{aspect} {value}, and {usual} in {count:,} of {len(having):,} rows"
+                    yield finding("shape", row.source, what)
     for row in rows:
         roles = [message.role for message in row.messages if message.role != "system"]
         if any(role == following for role, following in itertools.pairwise(roles)):
@@ -59,7 +58,7 @@ def unlike_training(train: Sequence[Example], test: Sequence[Example]) -> Iterat
     for aspect, value in usual[1].items():
         trained = usual[0].get(aspect, value)
         if trained != value:
-            yield finding("shape", test[0].source, f"{aspect} {value} in the test rows and {trained} in training rows")
+            yield finding("shape", test[0].source, f"{aspect} {value} in test rows, and {trained} in training rows")
 
 
 def template(rows: Sequence[Example]) -> Iterator[Finding]:
@@ -90,13 +89,16 @@ def missing_negatives(train: Sequence[Example], test: Sequence[Example], place: 
         yield finding("no-negatives", place, "no training row is refused, left open, or labelled as none of the others")
 
 
-def too_few(train: Sequence[Example], test: Sequence[Example], places: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether there are fewer than 100 rows to train on or to test on."""
-    if 0 < len(train) < FEWEST_ROWS:
-        yield finding("few-rows", places["train"], f"{len(train)} training rows")
+def too_few(
+    task: Mapping[str, Sequence[Example]], test: Sequence[Example], places: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Whether there are fewer than 100 rows to train on or to test on; of raw text one row may be a book."""
+    for name, rows in task.items():
+        if 0 < len(rows) < FEWEST_ROWS and rows[0].messages:
+            yield finding("few-rows", places["train"], f"{len(rows)} rows to train on in {name}")
     if len(test) < FEWEST_ROWS:
-        severity: str | None = "error" if len(test) < MIN_TEST_ROWS else None
-        yield finding("few-rows", places["test"], f"{len(test)} test rows", severity="error" if severity else None)
+        is_refused = len(test) < MIN_TEST_ROWS
+        yield finding("few-rows", places["test"], f"{len(test)} test rows", severity="error" if is_refused else None)
 
 
 def _form(row: Example, *, has_schema: bool) -> dict[str, str]:

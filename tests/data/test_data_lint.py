@@ -318,7 +318,7 @@ def test_few_rows_are_told(tmp_path: Path) -> None:
 
     few = [one for one in lint(tmp_path, change).findings if one.rule == "few-rows"]
     assert [(one.severity, one.where, one.what) for one in few] == [
-        ("warning", "suite.yaml:4", "90 training rows"),
+        ("warning", "suite.yaml:4", "90 rows to train on in train"),
         ("warning", "suite.yaml:4", "50 test rows"),
     ]
 
@@ -371,9 +371,18 @@ def test_json_answers_of_another_form_are_told(tmp_path: Path) -> None:
 
     shapes = [one for one in lint(tmp_path, change).findings if one.rule == "shape"]
     assert [(one.where, one.what) for one in shapes] == [
-        ("train.jsonl:5", "the answer is text; in 629 of 630 rows is a JSON object"),
-        ("train.jsonl:4", "the keys of the answer are queue; in 628 of 629 rows are queue, urgent"),
+        ("train.jsonl:5", "the answer is text, and is a JSON object in 629 of 630 rows"),
+        ("train.jsonl:4", "the keys of the answer are queue, and are queue, urgent in 628 of 629 rows"),
     ]
+
+
+def test_test_rows_of_another_form_than_the_training_rows_are_told(tmp_path: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        rows["test"] = [as_messages(row, system="Sort the ticket.") for row in rows["test"]]
+
+    one = only(lint(tmp_path, change))
+    assert (one.rule, one.where) == ("shape", "test.jsonl:1")
+    assert one.what == "a system message is there in test rows, and is missing in training rows"
 
 
 def test_answers_that_the_schema_refuses_are_told(tmp_path: Path) -> None:
