@@ -50,10 +50,15 @@ def _constrained_arm(suite: Suite, name: str) -> str | None:
 
 def _use(suite: Suite, name: str, given: Sequence[Prediction]) -> ArmUse:
     answered = [row for row in given if row.error is None]
-    prompt_tokens = _mean([row.prompt_tokens for row in answered], known=all(map(_prompt_counted, answered)))
-    output_tokens = _mean([row.output_tokens for row in answered], known=all(map(_output_counted, answered)))
-    seconds = _mean([row.seconds for row in answered], known=True)
     spec = suite.systems.get(name)
+    # Only a server can leave counts out; a classifier writes no token and still answers.
+    remote = isinstance(spec, EndpointSystem)
+    uncounted = [row for row in answered if remote and not (_prompt_counted(row) and _output_counted(row))]
+    prompts_known = not remote or all(map(_prompt_counted, answered))
+    outputs_known = not remote or all(map(_output_counted, answered))
+    prompt_tokens = _mean([row.prompt_tokens for row in answered], known=prompts_known)
+    output_tokens = _mean([row.output_tokens for row in answered], known=outputs_known)
+    seconds = _mean([row.seconds for row in answered], known=True)
     if isinstance(spec, EndpointSystem):
         cost = _token_cost(spec, prompt_tokens, output_tokens)
     else:
@@ -63,7 +68,7 @@ def _use(suite: Suite, name: str, given: Sequence[Prediction]) -> ArmUse:
         requests=len(given),
         errors=len(given) - len(answered),
         truncated=sum(row.stop == "length" for row in answered),
-        uncounted=sum(not (_prompt_counted(row) and _output_counted(row)) for row in answered),
+        uncounted=len(uncounted),
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
         seconds=seconds,

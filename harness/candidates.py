@@ -15,6 +15,7 @@ from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import TrainingHistory
 from harness.store.facts import to_plain
+from harness.store.runs import HISTORIES, TRAINED
 from harness.store.trainings import TrainingStore
 from harness.strict_json import canonical
 from harness.suite.training import MIXED, Train
@@ -73,15 +74,15 @@ class Workshop:
                 raise InvalidInputError(f"{adapter / name}: cannot be read: {error.strerror}") from None
         return None
 
-    def make_others(self, target: Path) -> None:
-        """Train the baselines that have a training of their own, and the candidate's recipe with further seeds."""
+    def make_others(self, run: Path) -> None:
+        """Train into a run folder the baselines with a training of their own, and the recipe with further seeds."""
         suite = self.inputs.loaded.suite
         others = {name: (name, suite.seed) for name in suite.trainings if name != suite.candidate}
         others |= {name: (suite.candidate, seed) for name, seed in suite.replicas.items()}
         for name, (trained_as, seed) in others.items():
             self.progress.say(f"training {name}")
-            history = self._train(trained_as, seed, target / name)
-            write_json(target / f"{name}.json", to_plain(history))
+            history = self._train(trained_as, seed, run / TRAINED / name)
+            write_json(run / HISTORIES / f"{name}.json", to_plain(history))
 
     def _train(self, name: str, seed: int, target: Path) -> TrainingHistory:
         from harness.train.checkpoints import Checkpoints

@@ -1,7 +1,7 @@
 """Write a judged run's results into a model card: one section of it, and the metadata that the Hugging Face hub reads.
 
 The adapter that was judged keeps its files, so the card never goes into the run's own `adapter` folder: it is a derived
-file of the run, or goes into a copy that is being published. There it is what people read; the proof is `verdict.json`.
+file of the run, or goes to where the adapter is published. There it is what people read; the proof is `verdict.json`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from harness.store.runs import ADAPTER, CARD, StoredRun, read_run
 from harness.suite.declaration import HubModel, LocalModel
 from harness.suite.load import SUITE_FILE, LoadedSuite, parse_suite
 from harness.suite.schema import Suite
-from harness.trust.verdicts import BESIDE
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -114,7 +113,6 @@ def _facts(record: RunRecord, suite: Suite, bound: _Bound) -> CardFacts:
         suite_digest=manifest.digests["suite"],
         verdict_digest=bound.digest,
         expires=bound.expires,
-        beside=BESIDE,
         levels=tuple(sorted({estimate.confidence for estimate in estimates})),
         alpha=suite.statistics.alpha,
     )

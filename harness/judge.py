@@ -19,7 +19,7 @@ from harness import __version__, strict_json
 from harness.arms import arm_use, break_even, effort_differences
 from harness.assembly import assemble_evidence, schema_validator
 from harness.clock import Clock
-from harness.errors import BrokenRunError, EvidenceRefusedError, ExitCode
+from harness.errors import EvidenceRefusedError, ExitCode, HarnessError
 from harness.files import write_json, write_json_lines, write_text
 from harness.findings import (
     AnswerLengths,
@@ -36,6 +36,7 @@ from harness.findings import (
 from harness.gate.comparing import compare_systems
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import EXIT_CODES, decide
+from harness.judged import read_verdict
 from harness.records import FORMAT_VERSION, REFERENCES, BenchmarkResult, Prediction, RunManifest, Score, TrainingHistory
 from harness.report.html import render_html
 from harness.report.junit import render_junit
@@ -51,7 +52,7 @@ from harness.stats.summary import corpus_estimate, mean_estimate
 from harness.store.facts import from_plain, read_json, read_record, to_plain
 from harness.store.frames import as_csv, comparison_frame
 from harness.store.ledger import LEDGER, Look, look_number, read_looks, record_look
-from harness.store.runs import ADAPTER, MANIFEST, TRAINED, StoredRun, drop_derived, read_run
+from harness.store.runs import ADAPTER, HISTORIES, MANIFEST, StoredRun, drop_derived, read_run
 from harness.suite.checks import BetterThan
 from harness.suite.load import LoadedSuite, parse_suite
 from harness.suite.schema import Statistics, Suite
@@ -266,7 +267,7 @@ def _detectable(verdict: Verdict, statistics: Statistics) -> dict[str, float]:
 def _trainings(run: StoredRun) -> dict[str, TrainingHistory]:
     """System -> its training, for those that were trained here beside the candidate."""
     paths = [Path(name) for name in run.manifest.evidence]
-    found = [path for path in paths if path.parent == Path(TRAINED) and path.suffix == ".json"]
+    found = [path for path in paths if path.parent == Path(HISTORIES)]
     return {path.name.removesuffix(".json"): read_record(TrainingHistory, run.folder / path) for path in found}
 
 
@@ -342,8 +343,8 @@ def _earlier_runs(run: StoredRun, suite: Suite, ledger: Path | None) -> tuple[Pa
         try:
             past = read_record(RunManifest, path.with_name(MANIFEST))
             metrics = from_plain(dict[str, float], read_json(path.with_name("metrics.json")), str(path))
-            decision = str(from_plain(dict, read_json(path), str(path))["decision"])
-        except (BrokenRunError, KeyError):
+            decision = read_verdict(path).decision
+        except HarnessError:
             continue  # being written, or damaged; it is not what is judged here
         if (past.suite, past.digests.get(str(suite.data.test))) == (own.suite, test):
             value = metrics.get(f"test.{scorer}.{suite.candidate}")

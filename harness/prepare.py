@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,9 @@ from harness.trust.locks import SuiteLock
 
 # Divergences are skewed: with 20 rows the rare large ones are missed, and 12 % of candidates at the limit would pass.
 FEWEST_GENERAL_ROWS = 100
+# Other digests of a manifest.
+RESERVED = {"suite", "base", "schema", "inputs", "lock"}
+RESERVED_BEGINNINGS = ("adapter:", "prompt:", "model:", "rubric:")
 ADVISED_RATES = (1e-4, 5e-4)  # outside of it a learning rate is unusual for LoRA
 
 
@@ -104,6 +107,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
             _refuse_quantisation(name, train.quantize)
     passages, digests = _read_documents(loaded)
     datasets.digests.update(digests)
+    _refuse_reserved_names(datasets.digests)
     mix = _draw_mix(loaded, datasets)
     return Inputs(
         loaded=loaded,
@@ -121,6 +125,13 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         grammars=_read_grammars(loaded, schema),
         warnings=tuple(_warnings(loaded, datasets)),
     )
+
+
+def _refuse_reserved_names(names: Iterable[str]) -> None:
+    """A data file's digest must not stand in the manifest in the place of another one."""
+    for name in names:
+        if name in RESERVED or name.startswith(RESERVED_BEGINNINGS):
+            raise InvalidInputError(f"data: '{name}' is what the manifest calls something else; rename the file")
 
 
 def _refuse_quantisation(name: str, bits: str) -> None:
@@ -214,7 +225,7 @@ def _read_documents(loaded: LoadedSuite) -> tuple[dict[str, tuple[Passage, ...]]
 def _read_templates(loaded: LoadedSuite) -> dict[str, str]:
     specs = loaded.suite.systems.items()
     named = {name: spec.template for name, spec in specs if isinstance(spec, RetrievalSystem)}
-    texts = {name: _read_text(loaded.resolve(path)) for name, path in named.items() if path is not None}
+    texts = {name: _read_text(loaded.resolve(path)).strip() for name, path in named.items() if path is not None}
     for name, text in texts.items():
         for place in ("{passages}", "{question}"):
             if place not in text:

@@ -20,7 +20,7 @@ from harness.progress import Progress
 from harness.records import TrainingHistory
 from harness.running import Run
 from harness.store.answers import ANSWERS, AnswerStore
-from harness.store.runs import ADAPTER, TRAINED, begin_run, finish_run, write_evidence
+from harness.store.runs import ADAPTER, begin_run, finish_run, write_evidence
 from harness.store.trainings import TRAININGS, TrainingStore
 from harness.suite.systems import AdapterSystem, EndpointSystem, PromptSystem
 from harness.trust.digests import digest_files, digest_model_folder, digest_tree
@@ -103,7 +103,7 @@ def produce(
             return AlreadyPromoted(inputs.promoted.record.name)
         inputs = _without_promoted(inputs)
     with stages.timed("train"):
-        workshop.make_others(folder / TRAINED)
+        workshop.make_others(folder)
     with stages.timed("load"):
         others = _load_others(inputs, meter)
     with _open_store(clock, fresh=fresh) as store:
@@ -136,7 +136,7 @@ def _open_workshop(
 
 
 def _other_models(inputs: Inputs) -> dict[str, str]:
-    """ "model:NAME" -> the digest of the model that a prompt arm has of its own."""
+    """Name in the manifest -> the digest of the model that a prompt arm has of its own."""
     return {f"model:{name}": digest_model_folder(folder) for name, (_, folder) in _located(inputs).items()}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.clock import Clock
 from harness.errors import EvidenceRefusedError, InvalidInputError
+from harness.judged import suite_of
 from harness.store.baselines import (
     LARGEST_COMMITTED_ADAPTER,
     RECORD_VERSION,
@@ -17,7 +18,6 @@ from harness.store.baselines import (
 from harness.store.facts import read_json, read_records
 from harness.store.project import project_folders
 from harness.store.runs import ADAPTER, StoredRun, read_run
-from harness.suite.load import parse_suite
 from harness.trust.verdicts import verify_adapter
 
 
@@ -38,7 +38,7 @@ def promote_run(run: Path, *, name: str | None, note: str, registry: Path | None
     verified = verify_adapter(run / ADAPTER, run / "verdict.json", now=now)
     if verified.run_id != stored.manifest.run_id or verified.suite_digest != stored.manifest.digests["suite"]:
         raise EvidenceRefusedError(f"{run / 'verdict.json'}: the verdict of another run")
-    suite = parse_suite(stored.suite_text, run / "suite.yaml", stored.manifest.overrides, files=False).suite
+    suite = suite_of(stored)
     small = adapter_size(run / ADAPTER) <= LARGEST_COMMITTED_ADAPTER
     record = BaselineRecord(
         format_version=RECORD_VERSION,

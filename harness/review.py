@@ -21,13 +21,13 @@ from harness.files import write_text
 from harness.findings import Comparison, Status
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.gate.evidence import index_answers
+from harness.judged import suite_of
 from harness.records import Example, Prediction, Score, ScoreResult, Unscored
 from harness.report.formatting import clean, one_line
 from harness.report.review import ReviewItem, render_review
 from harness.stats.agreement import Agreement, ordinal_agreement
 from harness.store.runs import StoredRun, read_run
 from harness.strict_json import StrictJsonError, canonical, parse
-from harness.suite.load import parse_suite
 from harness.suite.schema import Statistics, Suite
 from harness.trust.digests import digest_bytes, digest_tree
 
@@ -132,7 +132,7 @@ def export_review(
         BrokenRunError, EvidenceRefusedError: as `read_run`.
     """
     run = read_run(folder)
-    suite = _suite(run)
+    suite = suite_of(run)
     review = draw_review(run, suite, _choose_baseline(run, suite, baseline), examples=examples, seed=seed)
     if not review.items:
         raise InvalidInputError(
@@ -211,7 +211,7 @@ def import_review(folder: Path, paths: Sequence[Path], *, min_gain: float = 0.0)
     files = tuple(_read_ratings(path) for path in paths)
     _refuse_same_rater(files)
     run = read_run(folder)
-    suite = _suite(run)
+    suite = suite_of(run)
     review = _find_review(run, suite, files)
     _refuse_unknown_items(files, review)
     preferences = {item.example.id: _preferences(item, files) for item in review.items}
@@ -234,10 +234,6 @@ def import_review(folder: Path, paths: Sequence[Path], *, min_gain: float = 0.0)
         unrated=counts.count(0),
         partly=sum(0 < count < len(files) for count in counts),
     )
-
-
-def _suite(run: StoredRun) -> Suite:
-    return parse_suite(run.suite_text, run.folder / "suite.yaml", run.manifest.overrides, files=False).suite
 
 
 def _baselines(run: StoredRun, suite: Suite) -> list[str]:

@@ -180,6 +180,7 @@ def test_an_arm_that_was_not_shown_to_be_enough_is_not_said_to_be(clear_gain: St
         ("{kind: few_shot}", True),
         ("{kind: retrieval, documents: handbook}", True),
         ("{kind: constrained, over: bare}", True),
+        ("{kind: prompt, model: {path: larger}}", False),
         ("{kind: adapter, from: folder}", False),
         ("{kind: endpoint, base_url: 'https://host/v1', model: m}", False),
     ],

@@ -272,3 +272,8 @@ def test_a_judged_run_has_its_arms_in_every_report(tmp_path: Path) -> None:
     assert json.loads((folder / "metrics.json").read_text())["use.cost_per_1000.bare"] == pytest.approx(0.001)
     for name in ("report.html", "summary.md"):
         assert "Cost of 1,000 (EUR)" in (folder / name).read_text(encoding="utf-8")
+
+
+def test_a_classifier_writes_no_token_and_its_use_is_known() -> None:
+    arm = use_of(answer(output_tokens=0), answer(output_tokens=0))
+    assert (arm.uncounted, arm.output_tokens) == (0, 0.0) and arm.cost is not None

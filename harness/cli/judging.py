@@ -140,22 +140,11 @@ def selftest(run: Path, replicates: int, seed: int, as_json: bool) -> None:
     """Measure the gate's own error rates on a stored run, or on the last run of a suite."""
     from dataclasses import asdict
 
-    from harness.errors import InvalidInputError
+    from harness.judged import find_run, suite_of
     from harness.selftest import run_selftest
-    from harness.store.project import project_folders
-    from harness.store.runs import MANIFEST, latest_run, read_run
-    from harness.suite.load import parse_suite
 
-    if (run / MANIFEST).is_file():
-        stored = read_run(run)
-    else:
-        loaded = load(run, ())
-        found = latest_run(project_folders(loaded.folder).reports, loaded.suite.suite)
-        if found is None:
-            raise InvalidInputError(f"{run}: no finished run of this suite; harness run {run} makes one")
-        stored = found
-    suite = parse_suite(stored.suite_text, stored.folder / "suite.yaml", stored.manifest.overrides, files=False).suite
-    trials = run_selftest(stored, suite, replicates=replicates, seed=seed)
+    stored = find_run(run)
+    trials = run_selftest(stored, suite_of(stored), replicates=replicates, seed=seed)
     if as_json:
         print_json({"run": stored.manifest.run_id, "replicates": replicates, "trials": [asdict(t) for t in trials]})
         return

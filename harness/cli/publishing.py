@@ -32,4 +32,4 @@ def card(run: Path, output: Path | None, as_json: bool) -> None:
     if output is None:
         folder = shlex.quote(str(run))
         click.echo(f"to publish: cp -r {folder}/adapter FOLDER && cp {folder}/README.md {folder}/verdict.json FOLDER")
-        click.echo("it is then verified by: harness verify FOLDER --verdict FOLDER/verdict.json")
+        click.echo("whoever deploys verifies the weights alone: harness verify ADAPTER --verdict verdict.json")

@@ -68,12 +68,9 @@ def verify(adapter: Path, verdict: Path | None, suite_digest: str | None, as_jso
     path = verdict or adapter.parent / "verdict.json"
     found = verify_adapter(adapter, path, now=utc_now(), suite_digest=suite_digest)
     if as_json:
-        facts = {"run": found.run_id, "suite": found.suite, "expires": found.expires, "beside": found.beside}
-        print_json({"verified": True, **facts})
+        print_json({"verified": True, "run": found.run_id, "suite": found.suite, "expires": found.expires})
         return
     click.echo(f"verified: run {found.run_id} of {found.suite} shipped this adapter; valid until {found.expires}")
-    if found.beside:
-        click.echo(f"not verified, since no loader reads them: {', '.join(found.beside)}")
     click.echo("unsigned: this proves that the files are those judged, not who judged them")
     if suite_digest is None:
         click.echo(f"any suite was accepted; to accept only this one: --suite-digest {found.suite_digest}")

@@ -112,6 +112,13 @@ class TunedModels:
         else:
             self._peft.add_adapter(label, config)
         expected = get_peft_model_state_dict(self._peft, adapter_name=label, save_embedding_layers=False)
+        # By storage: PEFT hands the base model's own biases out as part of such an adapter, and loads over them.
+        own = {weight.data_ptr() for weight in self._own.values()}
+        if biases := [key for key, tensor in expected.items() if tensor.data_ptr() in own]:
+            raise InvalidInputError(
+                f"{folder}: the adapter replaces {len(biases)} of the base model's own biases, the first is "
+                f"{biases[0]}, for every other arm as well; train it with `bias: none`"
+            )
         _refuse_difference(folder, expected, tensors)
         # Names and shapes agree, so this touches nothing but the adapter.
         set_peft_model_state_dict(self._peft, tensors, adapter_name=label)

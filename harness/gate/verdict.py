@@ -13,8 +13,7 @@ from harness.gate.evidence import Evidence, refuse_partial
 from harness.gate.training import adapter_is_live
 from harness.suite.checks import BetterThan, CheckSpec, Preferred, RecipeBetterThan, ValidOutput
 from harness.suite.schema import Suite
-
-PROMPT_SIDE = ("prompt", "few_shot", "retrieval", "constrained")  # the kinds of arms that nothing is trained for
+from harness.suite.systems import ConstrainedSystem, FewShotSystem, RetrievalSystem
 
 EXIT_CODES: dict[Decision, ExitCode] = {
     "ship": ExitCode.SHIP,
@@ -118,12 +117,20 @@ def not_needed(suite: Suite, result: CheckResult) -> str:
     enough = suite.statistics.min_effect
     if result.kind != "better_than" or result.baseline is None or result.high is None or result.high >= enough:
         return ""
-    if suite.systems[result.baseline].kind not in PROMPT_SIDE:
+    if not _is_prompt_side(suite, result.baseline):
         return ""
     return (
         f"You did not need to fine-tune: {result.baseline} is within {100 * enough:.1f} points of the candidate "
         f"(which is better by {100 * result.high:.1f} points at most)"
     )
+
+
+def _is_prompt_side(suite: Suite, name: str) -> bool:
+    """Whether an arm is the base model that nothing was trained for; another model may cost more to serve."""
+    spec = suite.systems[name]
+    if isinstance(spec, ConstrainedSystem):
+        return _is_prompt_side(suite, spec.over)
+    return isinstance(spec, FewShotSystem | RetrievalSystem) or name in suite.bare_prompts
 
 
 def _lock(evidence: Evidence) -> list[str]:

@@ -39,7 +39,6 @@ class CardFacts:
     suite_digest: str
     verdict_digest: str
     expires: str
-    beside: tuple[str, ...]  # files that may lie beside the adapter's own, and are not verified
     levels: tuple[float, ...]  # confidence of the intervals, two-sided
     alpha: float
 

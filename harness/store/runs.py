@@ -1,9 +1,9 @@
 """The run folder: evidence first, the manifest last, then what is derived from them.
 
 Evidence (written by a run, bound by digests in the manifest): suite.yaml, schema.json, examples.jsonl,
-predictions.jsonl, benchmarks.jsonl, drift.jsonl, preferences.jsonl, training.json, liveness.json, adapter/, trained/.
-Derived (can be made again at any time): scores.jsonl, comparison.csv, verdict.json, report.html, summary.md, junit.xml,
-metrics.json, and the model card README.md.
+predictions.jsonl, benchmarks.jsonl, drift.jsonl, preferences.jsonl, training.json, liveness.json, adapter/, trained/,
+histories/. Derived (can be made again at any time): scores.jsonl, comparison.csv, verdict.json, report.html,
+summary.md, junit.xml, metrics.json, and the model card README.md.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ STATUS = "status.json"
 ADAPTER = "adapter"
 CARD = "README.md"
 TRAINED = "trained"  # baselines with a training of their own, and the recipe with further seeds
+HISTORIES = "histories"  # how those trainings went; apart, so that no name of one can be that of the other
 DERIVED = (
     "verdict.json",
     "report.html",

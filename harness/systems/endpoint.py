@@ -18,7 +18,6 @@ from harness.suite.schema import Decoding
 from harness.suite.systems import EndpointSystem
 from harness.systems.http_chat import ChatFault, ChatServer
 from harness.systems.requests import Asked, Retries, Tally, ask_patiently, declared_server, in_order
-from harness.systems.requests import asked_seconds as asked_seconds
 
 if TYPE_CHECKING:
     from harness.systems.prompting import BuildPrompt

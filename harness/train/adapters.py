@@ -28,7 +28,14 @@ class Trainable:
         if train.method == "full":
             self.model = copy.deepcopy(base_model).requires_grad_(True)
         else:
+            own = {id(weight) for weight in base_model.parameters()}
             self.model = get_peft_model(base_model, peft_config(train, task_type))
+            if any(id(weight) in own for weight in self.parameters.values()):
+                self.release()
+                raise InvalidInputError(
+                    f"train.bias: '{train.bias}' would train the base model's own biases, which no server switches "
+                    "off for its other adapters; take it out"
+                )
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:

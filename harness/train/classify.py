@@ -58,7 +58,7 @@ class Classes:
         return [{"input_ids": ids, "label": n} for ids, n in zip(prompts, numbers, strict=True)], cut
 
     @property
-    def steps(self) -> int:
+    def epoch_rows(self) -> int:
         """Rows in an epoch."""
         return len(self._rows)
 

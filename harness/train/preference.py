@@ -29,8 +29,8 @@ class Preferences:
     task_type = "CAUSAL_LM"
     labels: tuple[str, ...] = ()
 
-    def __init__(self, base: LoadedModel, rows: TrainingRows, train: Train) -> None:
-        """Tokenise the pairs.
+    def __init__(self, base: LoadedModel, rows: TrainingRows, train: Train, meter: Meter) -> None:
+        """Tokenise the pairs and score them with the base model.
 
         Raises:
             InvalidInputError: too many pairs over the length limit.
@@ -41,12 +41,11 @@ class Preferences:
         refuse_truncation(self.truncated, len(rows.train) + len(rows.validation), train)
         self.validation_tokens = sum(len(p.chosen.answer) + len(p.rejected.answer) for p in self._validation)
         self._base, self._beta = base, train.beta
-        counting = Meter()  # the reference is part of preparing, not of the run's own answers
-        self._reference = _logprobs(base.model, self._pairs, counting)
-        self._validation_reference = _logprobs(base.model, self._validation, counting)
+        self._reference = _logprobs(base.model, self._pairs, meter)
+        self._validation_reference = _logprobs(base.model, self._validation, meter)
 
     @property
-    def steps(self) -> int:
+    def epoch_rows(self) -> int:
         """Pairs in an epoch."""
         return len(self._pairs)
 

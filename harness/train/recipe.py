@@ -37,7 +37,7 @@ class Objective(Protocol):
     labels: tuple[str, ...]  # the classes of a classifier
 
     @property
-    def steps(self) -> int:
+    def epoch_rows(self) -> int:
         """How many rows an epoch has."""
 
     def model(self, base: LoadedModel) -> Any:
@@ -75,13 +75,13 @@ def train_candidate(
     if train.quantize is not None:
         base = load_quantised(base, train.quantize)
         meter.model_loads += 1
-    objective = _objective(base, rows, train)
+    objective = _objective(base, rows, train, meter)
     seed_everything(job.seed)  # before the adapter is made: its weights are random
     base.model.config.use_cache = False
     learning = Trainable(objective.model(base), train, base_name=base.name, task_type=objective.task_type)
     learned, total = learning.counts
     progress.say(f"training {learned:,} of {total:,} weights ({learned / total:.2%})")
-    steps = math.ceil(objective.steps / (train.batch_size * train.gradient_accumulation))
+    steps = math.ceil(objective.epoch_rows / (train.batch_size * train.gradient_accumulation))
     watch = ValidationWatch(
         learning,
         lambda: objective.validation_loss(learning, meter),
@@ -131,10 +131,10 @@ def train_candidate(
     )
 
 
-def _objective(base: LoadedModel, rows: TrainingRows, train: Train) -> Objective:
+def _objective(base: LoadedModel, rows: TrainingRows, train: Train, meter: Meter) -> Objective:
     match train.objective:
         case "dpo":
-            return Preferences(base, rows, train)
+            return Preferences(base, rows, train, meter)
         case "classification":
             return Classes(base, rows, train)
         case _:

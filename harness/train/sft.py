@@ -44,7 +44,7 @@ class Completions:
         self.validation_tokens = sum(len(row.answer) for row in self._validation)
 
     @property
-    def steps(self) -> int:
+    def epoch_rows(self) -> int:
         """Rows, or blocks of text, in an epoch."""
         return len(self._rows)
 

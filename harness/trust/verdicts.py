@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from harness.trust.digests import digest_bytes, digest_files, digest_tree
 
 LIFETIME = timedelta(days=30)
 CLOCK_SKEW = timedelta(minutes=5)
-# What is published beside an adapter and no loader reads: its model card, this verdict, the hub's own file.
-BESIDE = ("README.md", "verdict.json", ".gitattributes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,6 @@ class Verified:
     expires: str
     adapter_digest: str
     suite_digest: str
-    beside: tuple[str, ...] = ()  # files in the adapter folder that the verdict does not speak of
 
 
 def seal(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,8 +41,6 @@ def expiry(judged: datetime) -> str:
 
 def verify_adapter(adapter: Path, verdict: Path, *, now: datetime, suite_digest: str | None = None) -> Verified:
     """Check that a whole, fresh verdict says ship for exactly the files in the folder `adapter`.
-
-    A model card, the verdict and the hub's .gitattributes may lie beside them; they are named and not verified.
 
     Raises:
         EvidenceRefusedError: in every other case, with the reason.
@@ -79,16 +74,15 @@ def verify_adapter(adapter: Path, verdict: Path, *, now: datetime, suite_digest:
         raise EvidenceRefusedError(f"{verdict}: expired at {value['expires']}; run the suite again")
     if suite_digest is not None and suite_digest != verified.suite_digest:
         raise EvidenceRefusedError(f"{verdict}: given by another suite ({verified.suite_digest[:16]})")
-    return replace(verified, beside=_refuse_other_files(adapter, expected))
+    _refuse_other_files(adapter, expected)
+    return verified
 
 
-def _refuse_other_files(adapter: Path, expected: Mapping[str, str]) -> tuple[str, ...]:
-    """Refuse every difference from the expected files; returns the names of those that may lie beside them."""
+def _refuse_other_files(adapter: Path, expected: Mapping[str, str]) -> None:
     if not adapter.is_dir():
         raise EvidenceRefusedError(f"{adapter}: no such adapter folder")
     found = digest_files(adapter)
-    beside = tuple(name for name in BESIDE if name in found and name not in expected)
-    for name in sorted((set(found) | set(expected)) - set(beside)):
+    for name in sorted(set(found) | set(expected)):
         if name not in found:
             raise EvidenceRefusedError(f"{adapter / name}: missing, although the verdict speaks of it")
         if name not in expected:
@@ -97,7 +91,6 @@ def _refuse_other_files(adapter: Path, expected: Mapping[str, str]) -> tuple[str
             raise EvidenceRefusedError(f"{adapter / name}: not the file that was judged")
     if not expected:
         raise EvidenceRefusedError(f"{adapter}: the verdict names no files")
-    return beside
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -331,7 +331,7 @@ def test_a_recipe_is_trained_once_for_each_seed(tmp_path: Path) -> None:
     assert manifest["planned"] == dict.fromkeys((f"{name}/test" for name in ("tuned.v1", "bare", *replicas)), 12)
     adapters = [folder / "adapter", *(folder / "trained" / name for name in replicas)]
     assert len({(path / "adapter_model.safetensors").read_bytes() for path in adapters}) == 3
-    histories = [json.loads((folder / "trained" / f"{name}.json").read_text()) for name in replicas]
+    histories = [json.loads((folder / "histories" / f"{name}.json").read_text()) for name in replicas]
     trained = [json.loads((folder / "training.json").read_text()), *histories]
     assert sum(history["trained_tokens"] for history in trained) == manifest["counters"]["trained_tokens"]
     recipe = next(check for check in found["checks"] if check["name"] == "recipe_better_than/exact_match/bare")

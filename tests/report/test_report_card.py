@@ -26,7 +26,6 @@ def facts(text: str = "plain") -> CardFacts:
         suite_digest=DIGEST,
         verdict_digest=DIGEST,
         expires="2026-02-04T12:40:11+00:00",
-        beside=("README.md", "verdict.json"),
         levels=(0.9,),
         alpha=0.05,
     )

@@ -186,7 +186,8 @@ def test_trainings_beside_the_candidates_are_read_back(tmp_path: Path) -> None:
     (folder / "trained" / "wide").mkdir(parents=True)
     (folder / "trained" / "wide" / "adapter_config.json").write_text("{}")
     history = history_of((2.0, 1.5), best=1, method="rslora")
-    (folder / "trained" / "wide.v2.json").write_text(json.dumps(to_plain(history)))
+    (folder / "histories").mkdir()
+    (folder / "histories" / "wide.v2.json").write_text(json.dumps(to_plain(history)))
     finish_run(folder, read_record(RunManifest, folder / MANIFEST))
     assert judge_run(folder, lambda: NOW).record.trainings == {"wide.v2": history}
 

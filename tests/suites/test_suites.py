@@ -113,7 +113,7 @@ def test_other_methods_are_baselines_of_the_same_gate(tmp_path: Path) -> None:
     compared = {name.rpartition("/")[2] for name in names(found) if name.startswith("better_than/")}
     assert compared == {"bare", "full", "soft-prompt"}
     assert {path.name for path in (folder / "trained" / "full").iterdir()} == {"config.json", "model.safetensors"}
-    histories = [json.loads(path.read_text()) for path in (folder / "trained").glob("*.json")]
+    histories = [json.loads(path.read_text()) for path in (folder / "histories").glob("*.json")]
     assert {history["method"] for history in histories} == {"full", "prompt_tuning"}
     assert len({tuple(row["text"] for row in rows) for rows in answers(folder).values()}) == 4
     assert manifest(folder)["counters"]["model_loads"] == 1

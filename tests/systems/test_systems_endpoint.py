@@ -44,8 +44,9 @@ from harness.suite.load import parse_suite
 from harness.suite.schema import Decoding
 from harness.suite.systems import EndpointSystem
 from harness.systems import http_chat
-from harness.systems.endpoint import RemoteSystem, Retries, asked_seconds, remote_system
+from harness.systems.endpoint import RemoteSystem, Retries, remote_system
 from harness.systems.http_chat import MOST_BYTES, POLL_SECONDS, ChatFault, ChatServer, read_key, read_reply
+from harness.systems.requests import asked_seconds
 
 KEY = "sk-test-0123456789abcdef"
 PATIENT = 30.0  # seconds that no test comes near

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import PeftModel
-from tiny_model import LABELS, load_tiny
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from peft import LoraConfig, PeftModel, get_peft_model
+from tiny_model import LABELS, load_tiny, make_tiny_model
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Qwen2Config, Qwen2ForCausalLM
 
 from harness.engine.chat import prompt_ids, training_ids, with_system
 from harness.engine.generate import GenerationSettings
@@ -223,3 +223,39 @@ def test_an_adapter_trained_on_a_quantised_base_is_judged_on_the_base_itself(bit
     loss = -sum(item.logprob for item in scored) / history.validation_tokens
     assert loss < (losses(history)[0] + min(losses(history))) / 2, "what was learned holds on the base itself"
     assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
+
+
+def with_biases(folder: Path) -> LoadedModel:
+    """A tiny model of an architecture whose attention has biases of its own."""
+    make_tiny_model(folder)
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=258, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, bos_token_id=0, eos_token_id=1, pad_token_id=1,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    return load("biased", folder)
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_biases_of_the_base_model_are_never_trained_or_replaced(bias: str, tmp_path: Path) -> None:
+    base = with_biases(tmp_path / "model")
+    before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
+    declared = METHODS["lora"].model_copy(update={"bias": bias})
+    rows = TrainingRows(train=labelled(8), mix=(), validation=labelled(4, 100), system=SYSTEM)
+    with pytest.raises(InvalidInputError, match=f"train.bias: '{bias}' would train the base model's own biases"):
+        train_candidate(
+            base, rows, declared, Job(seed=3, target=tmp_path / "out"), meter=Meter(), progress=SilentProgress()
+        )
+    other = with_biases(tmp_path / "other").model
+    model = get_peft_model(other, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], bias=bias))
+    for name, weight in model.named_parameters():
+        if name.endswith("q_proj.base_layer.bias"):
+            torch.nn.init.ones_(weight)
+    model.save_pretrained(tmp_path / "elsewhere")
+    session = ModelSession(base, Meter())
+    with pytest.raises(InvalidInputError, match=r"replaces [0-9]+ of the base model's own biases"):
+        session.attach("it", tmp_path / "elsewhere")
+    after = base.model.state_dict()
+    kept = {name.replace(".base_layer", ""): tensor for name, tensor in after.items() if "lora_" not in name}
+    assert kept.keys() == before.keys() and all(torch.equal(kept[name], before[name]) for name in before)

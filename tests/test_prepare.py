@@ -1,0 +1,70 @@
+"""What can be refused before a model is loaded is refused there, with what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plain_suite import SUITE, write_plain_suite
+
+from harness.errors import InvalidInputError
+from harness.prepare import Inputs, read_inputs
+from harness.suite.load import load_suite
+
+
+def read(project: Path, text: str) -> Inputs:
+    folder = write_plain_suite(project, text=text)
+    return read_inputs(load_suite(folder), registry=project / "baselines")
+
+
+def with_arm(arm: str) -> str:
+    return SUITE.replace("checks:", f"  other: {arm}\nchecks:")
+
+
+def test_what_every_arm_needs_is_read_before_anything_is_loaded(tmp_path: Path) -> None:
+    text = SUITE.replace(
+        "checks:",
+        "  shots: {kind: few_shot, shots: 3}\n"
+        "  found: {kind: retrieval, documents: handbook, template: template.txt}\n"
+        "  bound: {kind: constrained, over: shots, lark: answer.lark}\n"
+        "checks:",
+    )
+    inputs = read(tmp_path, text)
+    assert [passage.text for passage in inputs.passages["found"]] == ["Refunds take a week."]
+    assert inputs.templates == {"found": "{passages}\n\n{question}"}
+    assert inputs.grammars == {"bound": 'start: "x0" | "x1"\n'}
+    assert inputs.prompts["bound"] == inputs.prompts["bare"] == "Answer."
+    assert inputs.datasets.digests["handbook"]
+
+
+ARMS = {
+    "{kind: few_shot, shots: 64}": r"systems.other: 64 shots need as many training rows; there are 54",
+    "{kind: constrained, over: bare, regex: '(a'}": r"systems.other: the regular expression cannot constrain",
+    "{kind: constrained, over: bare, lark: bare.txt}": r"systems.other: the Lark grammar cannot constrain",
+    "{kind: retrieval, template: bare.txt}": r"bare.txt: the template must contain \{passages\}",
+    "{kind: adapter, from: handbook}": r"handbook: neither an adapter folder",
+}
+
+
+@pytest.mark.parametrize(("arm", "message"), ARMS.items())
+def test_an_arm_that_cannot_answer_is_refused(arm: str, message: str, tmp_path: Path) -> None:
+    folder = write_plain_suite(tmp_path, text=with_arm(arm), train=60)
+    with pytest.raises(InvalidInputError, match=message):
+        read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+
+
+@pytest.mark.parametrize("name", ["suite", "base", "adapter:candidate"])
+def test_a_data_file_cannot_take_another_digests_place(name: str, tmp_path: Path) -> None:
+    folder = write_plain_suite(tmp_path, text=SUITE.replace("test: test.jsonl", f"test: '{name}'"))
+    (folder / name).write_bytes((folder / "test.jsonl").read_bytes())
+    with pytest.raises(InvalidInputError, match=f"'{name}' is what the manifest calls something else"):
+        read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+
+
+def test_weights_as_a_pickle_are_refused_by_name(tmp_path: Path) -> None:
+    folder = write_plain_suite(tmp_path, text=with_arm("{kind: adapter, from: old}"))
+    (folder / "old").mkdir()
+    (folder / "old" / "adapter_config.json").write_text("{}")
+    (folder / "old" / "adapter_model.bin").write_bytes(b"pickle")
+    with pytest.raises(InvalidInputError, match=r"adapter_model.bin: weights as a pickle can run code"):
+        read_inputs(load_suite(folder), registry=tmp_path / "baselines")
