@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, get_args
 
 from harness.arms import arm_use, break_even
@@ -25,7 +24,6 @@ from harness.suite.checks import BetterThan, Preferred, RecipeBetterThan, ValidO
 from harness.suite.rules import system_file
 from harness.suite.schema import Goal, Suite
 from harness.suite.systems import ConstrainedSystem, FewShotSystem, PromptSystem, RetrievalSystem
-from harness.trust.verdicts import expiry
 
 Arm = Literal["engineered", "few_shot", "retrieval", "constrained", "other_model", "sft", "continued_pretraining"]
 
@@ -250,7 +248,7 @@ def _read_run(inputs: Inputs, run: StoredRun) -> Found:
         run_id=verdict.run_id,
         decision=verdict.decision,
         sentence=verdict.sentence,
-        expires=expiry(datetime.fromisoformat(verdict.judged)),
+        expires=verdict.expires,
         differs=tuple(name for name, digest in now.items() if run.manifest.digests.get(name) != digest),
         gains=tuple(check for check in verdict.checks if check.baseline in suite.baselines),
         enough={name: sentence for name, sentence in sentences.items() if sentence},

@@ -14,10 +14,11 @@ from harness.gate.evidence import (
     index_drift,
     index_preferences,
     index_scores,
+    require_known,
 )
 from harness.gate.requirements import preferences_wanted, refuse_incomplete_plan, refuse_unknown_scorers
 from harness.records import BenchmarkResult, Example, Prediction, Score, ScoredAnswer, ScoreResult, Unscored
-from harness.scoring.apply import score_answer
+from harness.scoring.apply import read_ahead, score_answer
 from harness.scoring.declared import scorers_of
 from harness.scoring.json_schema import SchemaValidator
 from harness.stats.seeds import item_means
@@ -57,6 +58,7 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
         liveness=run.liveness,
         seed=run.manifest.seed,
         locked=run.manifest.locked,
+        leaks=require_known(run.leaks.leaks, run.examples["test"]),
     )
     return scores, evidence
 
@@ -84,7 +86,9 @@ def score_answers(
     """Every example scored by every scorer of its data set: the mean over its answers."""
     known = scorers_of(suite)
     for (system, dataset), found in answers.items():
+        texts = [answer.text for given in found.values() for answer in given if answer.error is None]
         for scorer in scorers_for(suite, dataset, has_schema=validator is not None):
+            read_ahead(scorer, texts, validator, known)
             for example in examples[dataset]:
                 results = [score_answer(scorer, answer, example, validator, known) for answer in found[example.id]]
                 result = results[0] if len(results) == 1 else _mean(results)
@@ -168,3 +172,13 @@ def drop_settled(suite: Suite, results: Sequence[BenchmarkResult]) -> bool:
     checks = [check for check in suite.checks if isinstance(check, BenchmarkDrop) and check.benchmark == name]
     found = [benchmark_drop(check, evidence, suite.statistics) for check in checks]
     return bool(found) and all(result.status != "undecided" for result in found)
+
+
+def differing_answers(answers: Iterable[Prediction], candidate: str, twin: str) -> tuple[int, int]:
+    """How many test answers of the candidate there are, and how many are not those of the base model."""
+    ours, theirs = (
+        {(p.example_id, p.sample): p.text for p in answers if p.system == name and p.dataset == "test"}
+        for name in (candidate, twin)
+    )
+    both = ours.keys() & theirs.keys()
+    return len(both), sum(ours[key] != theirs[key] for key in both)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.clock import Clock
 from harness.environment import source_digest
-from harness.errors import InvalidInputError
-from harness.files import write_bytes, write_json
+from harness.files import write_json
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import TrainingHistory
@@ -19,6 +18,7 @@ from harness.store.runs import HISTORIES, TRAINED
 from harness.store.trainings import TrainingStore
 from harness.strict_json import canonical
 from harness.suite.training import MIXED, Train
+from harness.trust.admission import copy_admitted
 from harness.trust.digests import digest_bytes
 
 if TYPE_CHECKING:
@@ -60,18 +60,11 @@ class Workshop:
 
     def make_candidate(self, target: Path) -> TrainingHistory | None:
         """Train the candidate into `target`; or copy the one that was trained elsewhere, which has no history."""
-        adapter = self.inputs.adapter
-        if adapter is None:
-            suite = self.inputs.loaded.suite
+        suite = self.inputs.loaded.suite
+        given = self.inputs.admitted.get(suite.candidate)
+        if given is None:
             return self._train(suite.candidate, suite.seed, target)
-        from harness.engine.artefacts import files_of
-
-        for name in files_of(adapter):
-            # A private copy: what is judged cannot change under the run.
-            try:
-                write_bytes(target / name, (adapter / name).read_bytes())
-            except OSError as error:
-                raise InvalidInputError(f"{adapter / name}: cannot be read: {error.strerror}") from None
+        copy_admitted(given, target)
         return None
 
     def make_others(self, run: Path) -> None:

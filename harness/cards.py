@@ -7,8 +7,7 @@ file of the run, or goes to where the adapter is published. There it is what peo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +19,21 @@ from ruamel.yaml.error import YAMLError
 from harness.engine.artefacts import ADAPTER_CONFIG, CLASSES
 from harness.errors import InvalidInputError
 from harness.files import write_text
-from harness.findings import Decision, RunRecord, Verdict
-from harness.judge import build_record
-from harness.judged import VERDICT, verdict_of
+from harness.findings import Decision, RunRecord
+from harness.judge import sealed_record
+from harness.judged import verdict_of
+from harness.limits import TEXT_BYTES, read_within
 from harness.report.card import BEGIN, END, CardFacts, eval_results, render_card
 from harness.report.formatting import clean
 from harness.report.markdown import escape
 from harness.report.view import build_page
-from harness.store.facts import from_plain, read_json
-from harness.store.runs import ADAPTER, CARD, StoredRun, read_run
+from harness.store.facts import read_json
+from harness.store.runs import ADAPTER, CARD, VERDICT, StoredRun, read_run
 from harness.suite.declaration import HubModel, LocalModel
-from harness.suite.load import SUITE_FILE, LoadedSuite, parse_suite
+from harness.suite.load import SUITE_FILE, parse_suite
 from harness.suite.schema import Suite
+from harness.trust.digests import digest_file
+from harness.trust.verdicts import SealedVerdict
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -45,16 +47,6 @@ class WrittenCard:
 
     path: Path
     decision: Decision
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bound:
-    """What a card tells of verdict.json beside the decision and its checks."""
-
-    notes: tuple[str, ...]
-    expires: str
-    adapter_files: Mapping[str, str]
-    digest: str
 
 
 def write_card(run: Path, output: Path | None = None) -> WrittenCard:
@@ -71,12 +63,13 @@ def write_card(run: Path, output: Path | None = None) -> WrittenCard:
     _refuse_evidence(run, target)
     loaded = parse_suite(stored.suite_text, run / SUITE_FILE, stored.manifest.overrides, files=False)
     suite = loaded.suite
-    record, bound = _judged_record(stored, loaded)
+    sealed = verdict_of(stored)
+    record = sealed_record(stored, loaded, sealed)
     front, body = _read_card(target)
-    task = "text-classification" if CLASSES in bound.adapter_files else "text-generation"
+    task = "text-classification" if CLASSES in sealed.adapter_files else "text-generation"
     results = eval_results(record, task=task, revisions=_revisions(record, suite))
     metadata = _metadata(front, _own_metadata(stored, suite, task), results, suite=suite.suite, path=target)
-    section = render_card(build_page(record), _facts(record, suite, bound))
+    section = render_card(build_page(record), _facts(record, suite, sealed, digest_file(run / VERDICT)))
     write_text(target, f"---\n{metadata}---\n{_with_section(body, section, suite.suite, target)}")
     return WrittenCard(target, record.verdict.decision)
 
@@ -90,17 +83,7 @@ def _refuse_evidence(run: Path, target: Path) -> None:
         )
 
 
-def _judged_record(stored: StoredRun, loaded: LoadedSuite) -> tuple[RunRecord, _Bound]:
-    """The run's numbers under the verdict as it was sealed: with what was accepted, and the look that it was."""
-    sealed = verdict_of(stored)
-    path = stored.folder / VERDICT
-    bound = from_plain(_Bound, read_json(path), str(path))
-    record = build_record(stored, loaded, datetime.fromisoformat(sealed.judged))
-    verdict = Verdict(decision=sealed.decision, sentence=sealed.sentence, checks=sealed.checks, notes=bound.notes)
-    return replace(record, verdict=verdict), bound
-
-
-def _facts(record: RunRecord, suite: Suite, bound: _Bound) -> CardFacts:
+def _facts(record: RunRecord, suite: Suite, sealed: SealedVerdict, verdict_digest: str) -> CardFacts:
     manifest = record.manifest
     candidate = next(fact for fact in manifest.systems if fact.name == record.candidate)
     estimates = [*(item.estimate for item in record.summaries), *(item.delta for item in record.comparisons)]
@@ -109,10 +92,11 @@ def _facts(record: RunRecord, suite: Suite, bound: _Bound) -> CardFacts:
         base_digest=manifest.digests["base"],
         system=manifest.candidate_system,
         signature=candidate.signature,
-        files=bound.adapter_files,
+        files=sealed.adapter_files,
         suite_digest=manifest.digests["suite"],
-        verdict_digest=bound.digest,
-        expires=bound.expires,
+        verdict_digest=verdict_digest,
+        expires=sealed.expires,
+        signed_by=record.signed_by,
         levels=tuple(sorted({estimate.confidence for estimate in estimates})),
         alpha=suite.statistics.alpha,
     )
@@ -150,7 +134,7 @@ def _read_card(path: Path) -> tuple[str, str]:
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     try:
-        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+        text = read_within(path, TEXT_BYTES).decode("utf-8-sig") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     match = REGEX_YAML_BLOCK.search(text)

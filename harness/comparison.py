@@ -10,8 +10,8 @@ from harness.data.score_files import ScoreFile, read_score_file
 from harness.errors import InvalidInputError
 from harness.findings import Comparison, Status
 from harness.gate.comparing import compare_scores, judge_comparison
+from harness.gate.deciding import STATUS_DECISIONS
 from harness.gate.sequential import bet_on_gain, judge_early
-from harness.gate.verdict import STATUS_DECISIONS
 from harness.judged import SCORES, read_scores, suite_of, verdict_of
 from harness.records import Prediction, Score, ScoreResult, Unscored
 from harness.report.view_compare import ComparedRun, RunComparison

@@ -20,8 +20,11 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from harness.engine.catalogue import CATALOGUE, CatalogueEntry, find_local
+from harness.engine.local_models import CATALOGUE, CatalogueEntry, find_local
+from harness.engine.rendering import render_conversations
 from harness.environment import cache_folder, value
+from harness.errors import HarnessError
+from harness.limits import TEXT_BYTES, read_within
 from harness.store.project import project_folders
 
 PACKAGE = "lora-harness"
@@ -162,17 +165,13 @@ def _model(name: str, entry: CatalogueEntry, cache: Path) -> Iterator[Finding]:
 
 
 def _chat_template(folder: Path) -> Finding:
-    """Whether the template of a local model can be rendered, in the sandbox that transformers renders it in."""
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+    """Whether the template of a local model can be rendered, in the way in which a run renders it."""
     path, question = folder / "chat_template.jinja", "Where is my parcel?"
+    asked = {"messages": [{"role": "user", "content": question}], "add_generation_prompt": True}
     try:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        template = environment.from_string(path.read_text(encoding="utf-8"))
-        text = template.render(messages=[{"role": "user", "content": question}], add_generation_prompt=True)
+        (text,) = render_conversations(read_within(path, TEXT_BYTES).decode("utf-8"), {}, [asked])
         problem = "" if question in text else "the question is not in what it renders"
-    except (OSError, UnicodeDecodeError, TemplateError) as error:
+    except (OSError, UnicodeDecodeError, HarnessError) as error:
         problem = str(error)
     found = f"{path}: " + (problem or f"a question became a prompt of {len(text)} characters")
     return _finding("chat template", found, f"remove {folder}; the next run makes it anew", passed=not problem)

@@ -69,6 +69,17 @@ def actions_step() -> ActionsStep | None:
     return ActionsStep(workspace=workspace, summary=summary, output=output)
 
 
+THREADS = "OMP_NUM_THREADS"
+
+
+def set_threads(threads: str | None) -> None:
+    """Let libraries that are loaded after this use so many threads; None: as many as they choose."""
+    if threads is None:
+        os.environ.pop(THREADS, None)  # noqa: TID251
+    else:
+        os.environ[THREADS] = threads  # noqa: TID251
+
+
 NUMERIC_LIBRARIES = (
     "torch",
     "transformers",
@@ -81,7 +92,7 @@ NUMERIC_LIBRARIES = (
     "numpy",
     "scipy",
 )
-NUMERIC_VARIABLES = ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES")
+NUMERIC_VARIABLES = ("ATEN_CPU_CAPABILITY", THREADS, "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES")
 CPU_FEATURES = Path("/proc/cpuinfo")
 GPU_DRIVER = Path("/proc/driver/nvidia")
 

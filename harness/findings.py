@@ -10,6 +10,7 @@ from harness.records import (
     FORMAT_VERSION,
     BenchmarkResult,
     Example,
+    LeakSearch,
     Liveness,
     Prediction,
     RunManifest,
@@ -61,6 +62,16 @@ class Comparison:
     imputed: int  # pairs in which a missing score was replaced against the candidate
     method: str
     tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanSubset:
+    """The headline scorer on the test examples that do not stand among the training rows."""
+
+    n: int
+    scorer: str
+    summaries: tuple[ScorerSummary, ...]  # one for each system that has a score there
+    comparisons: tuple[Comparison, ...]  # one for each baseline; none where no gain is asked on the scorer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,10 +233,12 @@ class RunRecord:
     comparisons: tuple[Comparison, ...]
     benchmarks: tuple[BenchmarkResult, ...]
     benchmark_summaries: tuple[ScorerSummary, ...]  # dataset = benchmark, scorer = "accuracy", tag = subject or None
+    leaks: LeakSearch
     training: TrainingHistory | None
     liveness: Liveness | None
     verdict: Verdict
     judged: str  # ISO 8601, UTC
+    clean: CleanSubset | None = None  # None: no test example stands among the training rows
     looks: LookCount | None = None
     schema_problems: tuple[SchemaProblem, ...] = ()  # the most frequent first
     arms: tuple[ArmUse, ...] = ()  # in the order in which reports show them
@@ -238,4 +251,5 @@ class RunRecord:
     lengths: tuple[AnswerLengths, ...] = ()
     judged_pairs: tuple[JudgedPairs, ...] = ()
     earlier: tuple[PastRun, ...] = ()  # oldest first
+    signed_by: str = ""  # the id of the key that the verdict is signed with; empty: it is not signed
     format_version: int = FORMAT_VERSION

@@ -14,17 +14,19 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.findings import CheckResult, Decision
-from harness.judged import VERDICT, StoredVerdict, read_scores, read_verdict
+from harness.judged import read_scores, read_verdict
 from harness.records import RunManifest, Score, ScoredAnswer, ScoreResult
 from harness.store.baselines import OUTCOMES, BaselineRecord, list_baselines
 from harness.store.facts import from_plain, read_record, read_records
 from harness.store.ledger import LEDGER, Look, read_looks
-from harness.store.runs import MANIFEST
+from harness.store.runs import MANIFEST, STATUS, VERDICT
 from harness.suite.checks import BetterThan
 from harness.suite.load import SUITE_FILE, LoadedSuite, parse_suite
 from harness.suite.schema import Suite
+from harness.trust.verdicts import SealedVerdict
 
 RUN_OWN = ("suite", "inputs", "adapter:")  # digests that no two candidates are expected to share
+WITHIN_BASE = "base:"  # the files of the base model, which has a digest of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,7 @@ class History:
 class _Stored:
     """One verdict, and where the scores behind it lie: in a run folder, or beside the record of the registry."""
 
-    verdict: StoredVerdict
+    verdict: SealedVerdict
     folder: Path
     record: BaselineRecord | None = None
 
@@ -131,6 +133,8 @@ def _stored(reports: Path, registry: Path, records: Sequence[BaselineRecord], le
     """Every verdict on the suite that can be read; the others go to `left_out`."""
     found = []
     for folder in sorted(reports.glob("*/")):
+        if not (folder / STATUS).is_file():
+            continue  # no run, but the folder of shards
         if not (folder / MANIFEST).is_file():
             left_out.append(LeftOut(run_id=folder.name, reason="did not finish"))
             continue
@@ -196,7 +200,7 @@ def _scores(item: _Stored, candidate: str, scorer: str) -> Sequence[ScoredAnswer
     return [from_plain(ScoredAnswer, {**row, "system": candidate}, str(path)) for row in rows]
 
 
-def _run(item: _Stored, newest: StoredVerdict, promoted: Sequence[tuple[BaselineRecord, bool]]) -> HistoryRun:
+def _run(item: _Stored, newest: SealedVerdict, promoted: Sequence[tuple[BaselineRecord, bool]]) -> HistoryRun:
     verdict = item.verdict
     own = [(record, on) for record, on in promoted if record.run_id == verdict.run_id]
     return HistoryRun(
@@ -209,14 +213,14 @@ def _run(item: _Stored, newest: StoredVerdict, promoted: Sequence[tuple[Baseline
     )
 
 
-def _differs(verdict: StoredVerdict, newest: StoredVerdict) -> tuple[str, ...]:
+def _differs(verdict: SealedVerdict, newest: SealedVerdict) -> tuple[str, ...]:
     names = sorted({*verdict.digests, *newest.digests})
     unlike = [name for name in names if verdict.digests.get(name) != newest.digests.get(name)]
     version = [f"harness {verdict.tool_version}"] if verdict.tool_version != newest.tool_version else []
-    return (*(name for name in unlike if not name.startswith(RUN_OWN)), *version)
+    return (*(name for name in unlike if not name.startswith((*RUN_OWN, WITHIN_BASE))), *version)
 
 
-def _trends(verdicts: Sequence[StoredVerdict]) -> tuple[Trend, ...]:
+def _trends(verdicts: Sequence[SealedVerdict]) -> tuple[Trend, ...]:
     """Each check by kind and name (and by place, where several share it), those of the newest run first."""
     found = [dict(_keyed(verdict.checks)) for verdict in verdicts]
     keys = dict.fromkeys(key for checks in reversed(found) for key in checks)

@@ -2,62 +2,61 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import TYPE_CHECKING
 
-from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry
 from scipy.stats import norm
 
-from harness import __version__, strict_json
 from harness.arms import arm_use, break_even, effort_differences
-from harness.assembly import assemble_evidence, schema_validator
+from harness.assembly import assemble_evidence
 from harness.clock import Clock
-from harness.errors import EvidenceRefusedError, ExitCode, HarnessError
-from harness.files import write_json, write_json_lines, write_text
+from harness.errors import EvidenceRefusedError, ExitCode, HarnessError, InvalidInputError
+from harness.files import hold, make_folder, write_json, write_json_lines, write_text
 from harness.findings import (
     AnswerLengths,
     CalibrationResult,
-    Comparison,
     JudgedPairs,
     LookCount,
     PastRun,
     RunRecord,
-    SchemaProblem,
     ScorerSummary,
     Verdict,
 )
-from harness.gate.comparing import compare_systems
+from harness.gate.deciding import EXIT_CODES
 from harness.gate.evidence import Evidence
-from harness.gate.verdict import EXIT_CODES, decide
-from harness.judged import read_verdict
-from harness.records import FORMAT_VERSION, REFERENCES, BenchmarkResult, Prediction, RunManifest, Score, TrainingHistory
+from harness.gate.verdict import decide
+from harness.invalid_answers import schema_problems
+from harness.judged import read_verdict, verdict_of
+from harness.records import REFERENCES, BenchmarkResult, Prediction, RunManifest, TrainingHistory
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
 from harness.report.metrics import flat_metrics
 from harness.report.page import Page
 from harness.report.view import build_page
-from harness.scoring.apply import confidence_in, corpus_of
+from harness.scoring.apply import confidence_in
 from harness.scoring.calibration import expected_calibration_error
 from harness.scoring.declared import scorers_of
-from harness.scoring.json_schema import FORMATS
-from harness.stats.summary import corpus_estimate, mean_estimate
+from harness.sealing import note_judging, seal_run, signed_by
+from harness.stats.summary import mean_estimate
 from harness.store.facts import from_plain, read_json, read_record, to_plain
 from harness.store.frames import as_csv, comparison_frame
 from harness.store.ledger import LEDGER, Look, look_number, read_looks, record_look
-from harness.store.runs import ADAPTER, HISTORIES, MANIFEST, StoredRun, drop_derived, read_run
+from harness.store.runs import HISTORIES, MANIFEST, StoredRun, drop_derived, read_run, require_run
 from harness.suite.checks import BetterThan
 from harness.suite.load import LoadedSuite, parse_suite
 from harness.suite.schema import Statistics, Suite
-from harness.trust.digests import digest_file, digest_tree
-from harness.trust.verdicts import expiry, seal
+from harness.summaries import clean_subset, compare_baselines, summarise_scores
+from harness.trust.history import log_path
+from harness.trust.verdicts import SealedVerdict
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
 
 POWER = 0.8  # with which an effect counts as one that could have been seen
 
@@ -73,35 +72,86 @@ class Judgement:
 
 
 def judge_run(
-    folder: Path, clock: Clock, *, registry: Path | None = None, accepted: Mapping[str, str] | None = None
+    folder: Path,
+    clock: Clock,
+    *,
+    registry: Path | None = None,
+    accepted: Mapping[str, str] | None = None,
+    signer: CryptoSigner | None = None,
 ) -> Judgement:
     """Judge the evidence in a run folder anew and write verdict and reports beside it.
 
-    The look at the test set is counted in the `registry` (None: not counted); `accepted` maps the names of
-    undecided checks that a person lets pass to the reason.
+    The look at the test set is counted in the `registry`, and its log of verdicts goes on (None: neither); `accepted`
+    maps the names of undecided checks that a person lets pass to the reason; without a `signer` the verdict is
+    unsigned.
 
     Raises:
         InvalidInputError: `accepted` names a check that there is not.
         BrokenRunError: evidence that is incomplete or does not pair.
-        EvidenceRefusedError: evidence that changed since the run.
+        EvidenceRefusedError: evidence that changed since the run, or a damaged log.
     """
-    # An old verdict must not outlive evidence that turns out to be broken.
-    drop_derived(folder)
-    run = read_run(folder)
-    loaded = parse_suite(run.suite_text, folder / "suite.yaml", run.manifest.overrides, files=False)
-    if loaded.digest != run.manifest.digests.get("suite"):
-        raise EvidenceRefusedError(f"{folder / 'suite.yaml'}: not the suite that the manifest binds")
-    judged = clock()
-    ledger = registry / run.manifest.suite / LEDGER if registry is not None else None
-    looks, earlier = _count_look(run, loaded, ledger), _earlier_runs(run, loaded.suite, ledger)
-    record = build_record(run, loaded, judged, looks=looks, accepted=accepted, earlier=earlier)
-    page = build_page(record)
-    if ledger is not None:
-        # Before the verdict is out: a look that led to a verdict can never go uncounted.
-        record_look(ledger, _look(run, loaded, record))
-    _write_reports(folder, record, page)
-    write_json(folder / "verdict.json", _verdict_file(run, record, judged))
+    require_run(folder)
+    with contextlib.ExitStack() as held:
+        held.enter_context(hold(folder))
+        # An old verdict must not outlive evidence that turns out to be broken.
+        drop_derived(folder)
+        run = read_run(folder)
+        if run.manifest.shard is not None:
+            raise InvalidInputError(
+                f"{folder}: shard {run.manifest.shard} of a run; `harness merge` puts them together"
+            )
+        loaded, judged = _own_suite(run), clock()
+        log = log_path(registry, run.manifest.suite) if registry is not None else None
+        ledger = registry / run.manifest.suite / LEDGER if registry is not None else None
+        if ledger is not None:
+            make_folder(ledger.parent)
+            held.enter_context(hold(ledger.parent))  # two that look at once must not count as the same look
+        if log is not None:
+            note_judging(run, log, judged)
+        looks, earlier = _count_look(run, loaded, ledger), _earlier_runs(run, loaded.suite, ledger)
+        record = build_record(run, loaded, judged, looks=looks, accepted=accepted, earlier=earlier)
+        record = replace(record, signed_by=signer.public_key.keyid if signer is not None else "")
+        page = build_page(record)
+        if ledger is not None:
+            # Before the verdict is out: a look that led to a verdict can never go uncounted.
+            record_look(ledger, _look(run, loaded, record))
+        _write_reports(folder, record, page)
+        seal_run(run, loaded.suite, record, judged, log=log, signer=signer)
     return Judgement(folder=folder, record=record, page=page, exit_code=EXIT_CODES[record.verdict.decision])
+
+
+def report_run(folder: Path, *, registry: Path) -> Judgement:
+    """Write the reports of a judged run again, under the verdict that stands: it is neither renewed nor changed.
+
+    Raises:
+        InvalidInputError: the run was not judged yet.
+        BrokenRunError: evidence that is incomplete or does not pair.
+        EvidenceRefusedError: evidence that changed since the run, or a verdict that is not about it.
+    """
+    require_run(folder)
+    with hold(folder):
+        run = read_run(folder)
+        loaded, sealed = _own_suite(run), verdict_of(run)
+        ledger = registry / run.manifest.suite / LEDGER
+        looks, earlier = _count_look(run, loaded, ledger), _earlier_runs(run, loaded.suite, ledger)
+        record = replace(sealed_record(run, loaded, sealed), looks=looks, earlier=earlier)
+        page = build_page(record)
+        _write_reports(folder, record, page)
+    return Judgement(folder=folder, record=record, page=page, exit_code=EXIT_CODES[sealed.decision])
+
+
+def sealed_record(run: StoredRun, loaded: LoadedSuite, sealed: SealedVerdict) -> RunRecord:
+    """A run's numbers under its verdict as it was sealed: with what a person accepted, and the look that it was."""
+    record = build_record(run, loaded, datetime.fromisoformat(sealed.judged))
+    verdict = Verdict(decision=sealed.decision, sentence=sealed.sentence, checks=sealed.checks, notes=sealed.notes)
+    return replace(record, verdict=verdict, signed_by=signed_by(run.folder))
+
+
+def _own_suite(run: StoredRun) -> LoadedSuite:
+    loaded = parse_suite(run.suite_text, run.folder / "suite.yaml", run.manifest.overrides, files=False)
+    if loaded.digest != run.manifest.digests.get("suite"):
+        raise EvidenceRefusedError(f"{run.folder / 'suite.yaml'}: not the suite that the manifest binds")
+    return loaded
 
 
 def _look(run: StoredRun, loaded: LoadedSuite, record: RunRecord) -> Look:
@@ -146,16 +196,18 @@ def build_record(
         examples=run.examples,
         predictions=run.predictions,
         scores=scores,
-        summaries=tuple(_summaries(run, evidence, suite.statistics)),
-        comparisons=tuple(_comparisons(suite, evidence)),
+        summaries=tuple(summarise_scores(evidence, suite.statistics)),
+        comparisons=tuple(compare_baselines(suite, evidence)),
+        clean=clean_subset(suite, evidence),
         benchmarks=run.benchmarks,
         benchmark_summaries=tuple(_benchmark_summaries(run.benchmarks, suite.statistics)),
+        leaks=run.leaks,
         training=run.training,
         liveness=run.liveness,
         verdict=verdict,
         looks=looks,
         judged=judged.isoformat(timespec="seconds"),
-        schema_problems=tuple(_schema_problems(run)),
+        schema_problems=schema_problems(run, suite),
         arms=arms,
         break_even=break_even(suite, arms, run.training),
         currency=suite.prices.currency if suite.prices else None,
@@ -167,48 +219,6 @@ def build_record(
         judged_pairs=tuple(_judged_pairs(evidence)),
         earlier=earlier,
     )
-
-
-def _summaries(run: StoredRun, evidence: Evidence, statistics: Statistics) -> Iterator[ScorerSummary]:
-    for (system, dataset, scorer), results in evidence.scores.items():
-        tags = sorted({tag for example in run.examples[dataset] for tag in example.tags})
-        for tag in [None, *tags]:
-            ids = [e.id for e in run.examples[dataset] if tag is None or tag in e.tags]
-            values = [result.value for key in ids if isinstance(result := results[key], Score)]
-            if not values:
-                continue  # nothing was scored: the report says so by the missing number
-            if (corpus := corpus_of(scorer)) is not None:
-                scored = [key for key in ids if isinstance(results[key], Score)]
-                targets = {example.id: example.target or "" for example in run.examples[dataset]}
-                texts = [evidence.answers[system, dataset][key].text for key in scored]
-                parts, compute = corpus(texts, [targets[key] for key in scored])
-                estimate = corpus_estimate(parts, compute, alpha=statistics.alpha, seed=evidence.seed)
-            else:
-                estimate = mean_estimate(values, statistics.alpha)
-            yield ScorerSummary(
-                system=system,
-                dataset=dataset,
-                scorer=scorer,
-                estimate=estimate,
-                unscored=len(ids) - len(values),
-                tag=tag,
-            )
-
-
-def _comparisons(suite: Suite, evidence: Evidence) -> Iterator[Comparison]:
-    gains = {check.scorer: check.min_gain for check in suite.checks if isinstance(check, BetterThan)}
-    tags = sorted({tag for example in evidence.examples["test"] for tag in example.tags})
-    for scorer, min_gain in gains.items():
-        for baseline in evidence.baselines:
-            for tag in [None, *tags]:
-                yield compare_systems(
-                    evidence,
-                    scorer=scorer,
-                    baseline=baseline,
-                    statistics=suite.statistics,
-                    min_gain=min_gain,
-                    tag=tag,
-                )
 
 
 def _calibrations(suite: Suite, predictions: Sequence[Prediction], evidence: Evidence) -> Iterator[CalibrationResult]:
@@ -304,35 +314,6 @@ def _judged_pairs(evidence: Evidence) -> Iterator[JudgedPairs]:
         )
 
 
-def _schema_problems(run: StoredRun) -> Iterator[SchemaProblem]:
-    """Which keyword broke, at which path and how often, by system."""
-    if (validator := schema_validator(run)) is None or run.schema is None:
-        return
-    # The validator found the schema to be sound and says what is valid; this one only says which keyword refused.
-    asked = Draft202012Validator(run.schema, registry=Registry(), format_checker=FormatChecker(formats=FORMATS))
-    counts: Counter[tuple[str, str, str]] = Counter()
-    examples: dict[tuple[str, str, str], str] = {}
-    for answer in run.predictions:
-        if answer.error is None and (said := validator.errors(answer.text)):
-            for keyword, path, message in _broken(asked, answer.text, said[0]):
-                counts[answer.system, keyword, path] += 1
-                examples.setdefault((answer.system, keyword, path), message)
-    for (system, keyword, path), count in counts.most_common():
-        example = examples[system, keyword, path]
-        yield SchemaProblem(system=system, keyword=keyword, path=path, count=count, example=example)
-
-
-def _broken(validator: Draft202012Validator, text: str, said: str) -> list[tuple[str, str, str]]:
-    """The (keyword, path, message) of every error in one answer; `said` stands where no keyword was reached."""
-    try:
-        found = list(validator.iter_errors(strict_json.parse(text.strip())))
-    except strict_json.StrictJsonError:
-        return [("not JSON", "$", said)]
-    except (RecursionError, OverflowError):
-        return [("not judged", "$", said)]
-    return [(str(error.validator), re.sub(r"\[\d+\]", "[*]", error.json_path), error.message) for error in found]
-
-
 def _earlier_runs(run: StoredRun, suite: Suite, ledger: Path | None) -> tuple[PastRun, ...]:
     """What the ledger and the folders beside the run's tell of earlier runs on the same test set, oldest first."""
     own, test = run.manifest, run.manifest.digests[str(suite.data.test)]
@@ -360,36 +341,3 @@ def _write_reports(folder: Path, record: RunRecord, page: Page) -> None:
     write_text(folder / "summary.md", render_markdown(page))
     write_text(folder / "junit.xml", render_junit(page))
     write_text(folder / "report.html", render_html(page))
-
-
-def _verdict_file(run: StoredRun, record: RunRecord, judged: datetime) -> dict[str, Any]:
-    prefix = f"{ADAPTER}/"
-    files = {name.removeprefix(prefix): sha for name, sha in run.manifest.evidence.items() if name.startswith(prefix)}
-    arms = Counter(f"{p.system}/{p.dataset}" for p in run.predictions)
-    errors = Counter(f"{p.system}/{p.dataset}" for p in run.predictions if p.error is not None)
-    return seal(
-        {
-            "format_version": FORMAT_VERSION,
-            "tool_version": __version__,
-            "run_id": run.manifest.run_id,
-            "suite": run.manifest.suite,
-            "suite_digest": run.manifest.digests["suite"],
-            "decision": record.verdict.decision,
-            "exit_code": int(EXIT_CODES[record.verdict.decision]),
-            "sentence": record.verdict.sentence,
-            "judged": judged.isoformat(),
-            "expires": expiry(judged),
-            "adapter_files": files,
-            "adapter_digest": digest_tree(files),
-            "digests": dict(run.manifest.digests),
-            "manifest_digest": digest_file(run.folder / MANIFEST),
-            "arms": {
-                name: {"planned": count, "answered": arms[name] - errors[name], "errors": errors[name]}
-                for name, count in run.manifest.planned.items()
-            },
-            "checks": [to_plain(check) for check in record.verdict.checks],
-            "accepted": {check.name: check.accepted for check in record.verdict.checks if check.accepted},
-            "notes": list(record.verdict.notes),
-            "signed": False,
-        }
-    )

@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
-from harness.findings import CheckResult, Decision
-from harness.records import FORMAT_VERSION, ScoredAnswer
-from harness.store.facts import from_plain, read_json
+from harness.records import ScoredAnswer
+from harness.store.facts import from_plain
 from harness.store.project import project_folders
-from harness.store.runs import MANIFEST, STATUS, StoredRun, latest_run, read_run
+from harness.store.runs import MANIFEST, STATUS, VERDICT, StoredRun, latest_run, read_run
 from harness.strict_json import StrictJsonError, parse
 from harness.suite.load import SUITE_FILE, load_suite, parse_suite
 from harness.suite.schema import Suite
 from harness.trust.digests import digest_file
-from harness.trust.verdicts import seal
+from harness.trust.verdicts import SealedVerdict, parse_verdict
 
-VERDICT = "verdict.json"
 SCORES = "scores.jsonl"
 MAX_LISTED = 10  # names in a message
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredVerdict:
-    """What verdict.json says, found to be as it was written."""
-
-    run_id: str
-    suite: str
-    suite_digest: str
-    decision: Decision
-    sentence: str
-    judged: str  # ISO 8601, UTC
-    tool_version: str
-    digests: Mapping[str, str]
-    manifest_digest: str
-    checks: tuple[CheckResult, ...]
 
 
 def find_run(path: Path) -> StoredRun:
@@ -75,7 +56,7 @@ def suite_of(run: StoredRun) -> Suite:
     return parse_suite(run.suite_text, run.folder / SUITE_FILE, run.manifest.overrides, files=False).suite
 
 
-def verdict_of(run: StoredRun) -> StoredVerdict:
+def verdict_of(run: StoredRun) -> SealedVerdict:
     """The verdict on exactly this run's evidence.
 
     Raises:
@@ -88,22 +69,20 @@ def verdict_of(run: StoredRun) -> StoredVerdict:
     return verdict
 
 
-def read_verdict(path: Path) -> StoredVerdict:
-    """A verdict file, once its own digest is found to match.
+def read_verdict(path: Path) -> SealedVerdict:
+    """A verdict file, found to be as it was written.
 
     Raises:
         InvalidInputError: there is no verdict.
-        BrokenRunError: it cannot be read, or is of another format.
-        EvidenceRefusedError: it was changed since it was written.
+        EvidenceRefusedError: it cannot be read, is of another format, or was changed since it was written.
     """
     if not path.is_file():
         raise InvalidInputError(f"{path.parent}: not judged yet; `harness gate {path.parent}` judges it")
-    value = read_json(path)
-    if not isinstance(value, dict) or value.get("format_version") != FORMAT_VERSION:
-        raise EvidenceRefusedError(f"{path}: no verdict of format {FORMAT_VERSION}")
-    if seal({key: item for key, item in value.items() if key != "digest"}) != value:
-        raise EvidenceRefusedError(f"{path}: changed since it was written (its own digest does not match)")
-    return from_plain(StoredVerdict, value, str(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EvidenceRefusedError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_verdict(content, str(path))
 
 
 def read_scores(folder: Path, *mentions: str) -> tuple[ScoredAnswer, ...]:

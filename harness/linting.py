@@ -9,19 +9,20 @@ from itertools import chain
 from pathlib import Path
 
 from harness.benchmarks.questions import Question, read_subjects
-from harness.data.findings import Finding, finding
+from harness.data.amounts import no_general_data, places, task_rows
 from harness.data.folding import fold
 from harness.data.lint import Rows, RowSets, in_order, lint_rows
 from harness.data.local_tokenizer import LocalTokenizer
+from harness.data.rules import Finding
 from harness.data.splits import Datasets, read_datasets, schema_path
 from harness.data.tokens import not_prefixes, out_of_reach, over_training_limit
 from harness.errors import ExitCode, InvalidInputError
+from harness.limits import TEXT_BYTES, read_within
+from harness.prepare import system_message
 from harness.records import Example, Message
 from harness.scoring.json_schema import SchemaValidator
 from harness.strict_json import StrictJsonError, parse
 from harness.suite.load import LoadedSuite
-from harness.suite.rules import system_file
-from harness.suite.training import MIXED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def lint_suite(loaded: LoadedSuite, *, model: Path | None) -> LintResult:
     sets = _row_sets(loaded, datasets)
     work: Counter[str] = Counter()
     found = list(lint_rows(sets, validator=_read_validator(loaded), work=work))
-    found += _no_general_data(loaded)
+    found += no_general_data(loaded)
     not_checked = []
     tokenizer = _read_tokenizer(model)
     if isinstance(tokenizer, LocalTokenizer):
@@ -67,33 +68,16 @@ def lint_suite(loaded: LoadedSuite, *, model: Path | None) -> LintResult:
 
 
 def _row_sets(loaded: LoadedSuite, datasets: Datasets) -> RowSets:
-    data, suite = loaded.suite.data, loaded.suite
-    is_drawn = isinstance(data.validation, float)
-    drawn = datasets.validation if is_drawn else ()
-    task: dict[str, Rows] = {"train": _in_file_order(datasets.train + drawn)}
-    for name, train in suite.trainings.items():
-        if not train.is_labelled:
-            split = datasets.trainings[name]
-            file = str(train.rows) if train.rows is not None else "train"
-            task[file] = _in_file_order(split.train + split.validation)
-    lines = loaded.lines
-    places = {
-        name: f"{loaded.path.name}:{lines.get(f'data.{name}', lines.get('data', 1))}" for name in ("train", "test")
-    }
+    suite = loaded.suite
     return RowSets(
-        task=task,
-        validation=() if is_drawn else datasets.validation,
+        task=task_rows(suite, datasets),
+        validation=() if isinstance(suite.data.validation, float) else datasets.validation,
         general=datasets.mix,
         test=datasets.test,
         probe=datasets.probe,
         questions=_read_questions(loaded),
-        places=places,
+        places=places(loaded),
     )
-
-
-def _in_file_order(rows: Rows) -> Rows:
-    """The rows of one file, which came as two sets, by the line at which each stands."""
-    return tuple(sorted(rows, key=lambda row: int(row.source.rpartition(":")[2])))
 
 
 def _read_questions(loaded: LoadedSuite) -> dict[str, Rows]:
@@ -125,16 +109,9 @@ def _read_validator(loaded: LoadedSuite) -> SchemaValidator | None:
     if path is None:
         return None
     try:
-        return SchemaValidator(parse(path.read_bytes().decode("utf-8")))
-    except (UnicodeDecodeError, StrictJsonError, InvalidInputError) as error:
+        return SchemaValidator(parse(read_within(path, TEXT_BYTES).decode("utf-8")))
+    except (OSError, UnicodeDecodeError, StrictJsonError, InvalidInputError) as error:
         raise InvalidInputError(f"{path}: {error}") from None
-
-
-def _no_general_data(loaded: LoadedSuite) -> Iterator[Finding]:
-    train = loaded.suite.trainings.get(loaded.suite.candidate)
-    if train is not None and train.objective in MIXED and loaded.suite.data.mix is None:
-        where = f"{loaded.path.name}:{loaded.lines.get('data', 1)}"
-        yield finding("no-general-data", where, "no general rows are mixed into the training")
 
 
 def _read_tokenizer(model: Path | None) -> LocalTokenizer | str:
@@ -150,8 +127,7 @@ def _read_tokenizer(model: Path | None) -> LocalTokenizer | str:
 def _lint_tokens(loaded: LoadedSuite, datasets: Datasets, tokenizer: LocalTokenizer) -> Iterator[Finding]:
     suite = loaded.suite
     for name, train in suite.trainings.items():
-        file = system_file(suite, name)
-        system = loaded.resolve(file).read_text(encoding="utf-8").strip() if file is not None else None
+        system = system_message(loaded, name, None)
         split = datasets.trainings[name]
         for rows, message in ((split.train + split.validation, system), (datasets.mix, None)):
             yield from over_training_limit(rows, tokenizer, train, system=message)

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.benchmarks.shown import refuse_unusable_benchmark
+from harness.data.amounts import scarce
 from harness.data.documents import read_documents
 from harness.data.formats import describe, to_examples
 from harness.data.mixing import draw_mix
 from harness.data.reading import read_declared
 from harness.data.splits import Datasets, load_datasets, prompt_key, refuse_duplicate_ids
-from harness.engine.artefacts import files_of
 from harness.engine.grammar import lark_grammar, regex_grammar, schema_grammar
-from harness.errors import InvalidInputError
+from harness.engine.local_models import find_local
+from harness.environment import cache_folder
+from harness.errors import EvidenceRefusedError, InvalidInputError
 from harness.gate.requirements import refuse_empty_slices, refuse_unknown_scorers, refuse_unscorable_examples
+from harness.limits import TEXT_BYTES, read_within
 from harness.records import Example, Passage
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse
 from harness.suite.checks import KLDivergence, RecipeBetterThan
+from harness.suite.declaration import HubModel, LocalModel, ModelRef
 from harness.suite.load import LoadedSuite
 from harness.suite.rules import system_file
 from harness.suite.systems import AdapterSystem, ConstrainedSystem, FewShotSystem, RetrievalSystem
-from harness.suite.training import LOW_RANK, MIXED
+from harness.suite.training import LOW_RANK
+from harness.trust.admission import Admitted, admit
+from harness.trust.expected_tensors import read_base
 from harness.trust.locks import SuiteLock
 
 # Divergences are skewed: with 20 rows the rare large ones are missed, and 12 % of candidates at the limit would pass.
 FEWEST_GENERAL_ROWS = 100
 # Other digests of a manifest.
 RESERVED = {"suite", "base", "schema", "inputs", "lock"}
-RESERVED_BEGINNINGS = ("adapter:", "prompt:", "model:", "rubric:")
+RESERVED_BEGINNINGS = ("base:", "adapter:", "prompt:", "model:", "rubric:")
 ADVISED_RATES = (1e-4, 5e-4)  # outside of it a learning rate is unusual for LoRA
 
 
@@ -48,7 +55,7 @@ class Inputs:
     prompts: Mapping[str, str | None]  # system -> text of its system message
     promoted: PromotedBaseline | None
     absent: Mapping[str, str]
-    adapter: Path | None  # the candidate's, when it was trained elsewhere
+    admitted: Mapping[str, Admitted]  # system -> its adapter, for those that are not trained here
     passages: Mapping[str, tuple[Passage, ...]]  # retrieval arm -> those of its documents
     templates: Mapping[str, str]  # retrieval arm -> the text of its template
     grammars: Mapping[str, str]  # constrained arm -> what its answers may be
@@ -56,18 +63,16 @@ class Inputs:
     lock: SuiteLock | None = None  # the one that all of this was found to agree with
 
     @property
-    def baseline_adapters(self) -> dict[str, Path]:
-        """Baseline -> the folder of its adapter, for those that take part."""
-        folders = {}
-        for name, spec in self.loaded.suite.systems.items():
-            if not isinstance(spec, AdapterSystem) or spec.role != "baseline" or name in self.absent:
-                continue
-            if spec.source is not None:
-                promoted = self.promoted.adapter if self.promoted is not None else None
-                folder = promoted if spec.source == "promoted" else self.loaded.resolve(str(spec.source))
-                assert folder is not None  # else it is absent
-                folders[name] = folder
-        return folders
+    def adapter(self) -> Path | None:
+        """The candidate's folder, when it was trained elsewhere."""
+        given = self.admitted.get(self.loaded.suite.candidate)
+        return given.folder if given is not None else None
+
+    @property
+    def baseline_adapters(self) -> dict[str, Admitted]:
+        """Baseline -> the adapter that was made elsewhere or promoted, for those that take part."""
+        left_out = {self.loaded.suite.candidate, *self.absent}
+        return {name: given for name, given in self.admitted.items() if name not in left_out}
 
 
 def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = None) -> Inputs:
@@ -75,35 +80,27 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
 
     Raises:
         InvalidInputError: data, schema, prompts or adapters that cannot be used.
+        EvidenceRefusedError: the promoted adapter is not the one that was promoted.
     """
     suite = loaded.suite
     refuse_unknown_scorers(suite)
+    promoted = find_promoted(registry, suite.suite)
+    admitted = _admit_given(loaded, promoted, adapter)
     datasets = load_datasets(loaded)
     _refuse_clusters(loaded, datasets)
     _refuse_too_many_shots(loaded, datasets)
     refuse_unscorable_examples(suite, datasets.test)
     refuse_empty_slices(suite, {tag for example in datasets.test for tag in example.tags})
+    for name, benchmark in suite.benchmarks.items():
+        refuse_unusable_benchmark(name, benchmark, loaded.folder)
     schema = _read_schema(loaded)
-    promoted = find_promoted(registry, suite.suite)
     absent = {
         name: f"no adapter of suite {suite.suite} was promoted yet"
         for name, spec in suite.systems.items()
         if isinstance(spec, AdapterSystem) and spec.source == "promoted" and promoted is None
     }
-    candidate = suite.systems[suite.candidate]
-    assert isinstance(candidate, AdapterSystem)
-    if adapter is None and candidate.source is not None:
-        adapter = loaded.resolve(candidate.source)
-    if adapter is not None and suite.replicas:
-        raise InvalidInputError(
-            f"train.seeds: {suite.train.seeds if suite.train else 1} trainings judge a recipe, and the adapter "
-            f"{adapter} is given; take `recipe_better_than` and `seeds` out to judge this adapter alone"
-        )
-    for folder in [adapter, *(loaded.resolve(s) for s in _adapter_folders(loaded))]:
-        if folder is not None:
-            files_of(folder)
     for name, train in suite.trainings.items():
-        if train.quantize is not None and (adapter is None or name != suite.candidate):
+        if train.quantize is not None and name not in admitted:
             _refuse_quantisation(name, train.quantize)
     passages, digests = _read_documents(loaded)
     datasets.digests.update(digests)
@@ -119,12 +116,81 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         prompts={name: system_message(loaded, name, promoted) for name in suite.systems},
         promoted=promoted,
         absent=absent,
-        adapter=adapter,
+        admitted=admitted,
         passages=passages,
         templates=_read_templates(loaded),
         grammars=_read_grammars(loaded, schema),
-        warnings=tuple(_warnings(loaded, datasets)),
+        warnings=(*_other_bases(suite.model, admitted), *_warnings(loaded, datasets)),
     )
+
+
+def _admit_given(loaded: LoadedSuite, promoted: PromotedBaseline | None, adapter: Path | None) -> dict[str, Admitted]:
+    """System -> its adapter, for those that were made elsewhere or promoted; each is read before it is believed."""
+    suite, folders = loaded.suite, {}
+    for name, spec in suite.systems.items():
+        if isinstance(spec, AdapterSystem) and spec.source is not None and spec.source != "promoted":
+            folders[name] = loaded.resolve(spec.source)
+        elif isinstance(spec, AdapterSystem) and spec.source == "promoted" and promoted is not None:
+            folders[name] = promoted.adapter
+    if adapter is not None:
+        folders[suite.candidate] = adapter
+    if suite.candidate in folders and suite.replicas:
+        raise InvalidInputError(
+            f"train.seeds: {suite.train.seeds if suite.train else 1} trainings judge a recipe, and the adapter "
+            f"{folders[suite.candidate]} is given; take `recipe_better_than` and `seeds` out to judge it alone"
+        )
+    if not folders:
+        return {}
+    base = read_base(find_local(suite.model, suite_folder=loaded.folder, cache=cache_folder()))
+    admitted = {name: admit(folder, base) for name, folder in folders.items()}
+    for name, given in admitted.items():
+        if promoted is not None and given.folder == promoted.adapter and name != suite.candidate:
+            _refuse_other_files(promoted, given)
+    return admitted
+
+
+def _refuse_other_files(promoted: PromotedBaseline, given: Admitted) -> None:
+    """A baseline that was made worse since its promotion would be easier to beat."""
+    for name in sorted(promoted.record.adapter_files.keys() | given.files.keys()):
+        if promoted.record.adapter_files.get(name) != given.files.get(name):
+            raise EvidenceRefusedError(
+                f"{given.folder / name}: not the file that was promoted as {promoted.record.name}; bring it back, for "
+                "example from version control, or promote another run"
+            )
+
+
+def hold_to_base(inputs: Inputs, base_folder: Path, base_digest: str) -> Inputs:
+    """Hold the adapters to the base model that is now on this machine; says where it is another than at a promotion.
+
+    Raises:
+        InvalidInputError: an adapter does not go with it, or changed since it was read.
+    """
+    if not inputs.admitted:
+        return inputs
+    base, promoted = read_base(base_folder), inputs.promoted
+    for given in inputs.admitted.values():
+        if admit(given.folder, base).files != given.files:
+            raise InvalidInputError(f"{given.folder}: changed since it was read; run again when nothing writes to it")
+    arms = [name for name, given in inputs.baseline_adapters.items() if promoted and given.folder == promoted.adapter]
+    if promoted is None or not arms or promoted.record.digests.get("base") == base_digest:
+        return inputs
+    warning = f"{arms[0]} was promoted on a base model with other files; it is judged on this one"
+    return replace(inputs, warnings=(*inputs.warnings, warning))
+
+
+def _other_bases(model: ModelRef, admitted: Mapping[str, Admitted]) -> Iterator[str]:
+    """Adapters that say that they were made for another base model; only its shapes show whether they fit."""
+    match model:
+        case HubModel():
+            ours = model.hub
+        case LocalModel():
+            ours = model.path
+        case _:
+            ours = model
+    for name, given in admitted.items():
+        theirs = given.base_name
+        if theirs is not None and Path(theirs.split("@")[0]).name.casefold() != Path(ours).name.casefold():
+            yield f"the adapter of {name} says that its base model is {theirs}; it is judged on {ours}"
 
 
 def _refuse_reserved_names(names: Iterable[str]) -> None:
@@ -186,12 +252,6 @@ def _general_rows(loaded: LoadedSuite, datasets: Datasets, mix: tuple[Example, .
     return general
 
 
-def _adapter_folders(loaded: LoadedSuite) -> Iterator[str]:
-    for spec in loaded.suite.systems.values():
-        if isinstance(spec, AdapterSystem) and spec.role == "baseline" and spec.source not in {None, "promoted"}:
-            yield str(spec.source)
-
-
 def system_message(loaded: LoadedSuite, name: str, promoted: PromotedBaseline | None) -> str | None:
     """A system's own message; the promoted adapter keeps the one it was judged with; others share the bare one."""
     suite = loaded.suite
@@ -207,7 +267,7 @@ def system_message(loaded: LoadedSuite, name: str, promoted: PromotedBaseline | 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_within(path, TEXT_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
 
@@ -263,17 +323,19 @@ def _read_schema(loaded: LoadedSuite) -> bytes | None:
     if loaded.suite.data.schema_file is None:
         return None
     path = loaded.resolve(loaded.suite.data.schema_file)
-    content = path.read_bytes()
+    text = _read_text(path)
     try:
-        schema = parse(content.decode("utf-8"))
-    except (UnicodeDecodeError, StrictJsonError) as error:
-        raise InvalidInputError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(schema, dict):
-        raise InvalidInputError(f"{path}: a JSON Schema must be an object")
-    SchemaValidator(schema)
-    if reason := vacuous(schema):
+        schema = parse(text)
+    except StrictJsonError as error:
+        where = f"{path}:{error.line}"
+        raise InvalidInputError(f"{where}: not valid JSON at column {error.column}: {error.problem}") from None
+    try:
+        reason = vacuous(schema)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error}") from None
+    if reason:
         raise InvalidInputError(f"{path}: {reason}; such a schema cannot find anything invalid")
-    return content
+    return text.encode("utf-8")
 
 
 def _warnings(loaded: LoadedSuite, datasets: Datasets) -> Iterator[str]:
@@ -283,10 +345,4 @@ def _warnings(loaded: LoadedSuite, datasets: Datasets) -> Iterator[str]:
         usual = train.method in LOW_RANK and train.objective == "sft"
         if usual and not low <= train.learning_rate <= high:
             yield f"train.learning_rate {train.learning_rate:g} is outside {low:g} to {high:g}, usual for LoRA"
-        if suite.data.mix is None and train.objective in MIXED:
-            yield "no general data is mixed into training (data.mix), which invites forgetting"
-        rows = len(datasets.trainings[suite.candidate].train)
-        if rows < 100:
-            yield f"only {rows} training rows; below 100, prompting is usually the better choice"
-    if len(datasets.test) < 100:
-        yield f"only {len(datasets.test)} test rows; 100 to 500 are advised, since fewer show only large gains"
+    yield from (f"{found.where}: {found.what}; {found.why}" for found in scarce(loaded, datasets))

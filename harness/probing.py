@@ -20,7 +20,7 @@ from harness.report.formatting import amount, duration
 from harness.store.answers import ANSWERS, AnswerStore
 from harness.suite.checks import ValidOutput
 from harness.suite.systems import EndpointSystem
-from harness.trust.digests import digest_files, digest_model_folder, digest_tree, weights_digest
+from harness.trust.digests import digest_model_folder, digest_tree, weights_digest
 
 if TYPE_CHECKING:
     from harness.engine.session import ModelSession
@@ -107,7 +107,7 @@ def _try_training(inputs: Inputs, base: Any) -> tuple[float, int, int]:
     few = PROBED_BATCHES * suite.train.batch_size * suite.train.gradient_accumulation
     short = replace(rows, train=rows.train[:few], mix=(), validation=rows.validation[:1])
     train = suite.train.model_copy(update={"epochs": 1})
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch:  # nothing in it is read again
         job = Job(seed=suite.seed, target=Path(scratch) / "adapter")
         history = train_candidate(base, short, train, job, meter=Meter(), progress=SilentProgress())
     return history.trained_tokens / history.seconds, *count_tokens(base, rows, train)
@@ -143,10 +143,7 @@ def _recalling(inputs: Inputs, session: ModelSession, base_digest: str, clock: C
         yield
         return
     weights: dict[str | None, str] = {None: weights_digest(base_digest, None)}
-    folders = dict(inputs.baseline_adapters)
-    if inputs.adapter is not None:
-        folders[inputs.loaded.suite.candidate] = inputs.adapter
-    weights |= {name: weights_digest(base_digest, digest_tree(digest_files(path))) for name, path in folders.items()}
+    weights |= {name: weights_digest(base_digest, digest_tree(given.files)) for name, given in inputs.admitted.items()}
     with AnswerStore(path, clock=clock) as store:
         session.recall = Recall(store, numerics(), weights)
         yield

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,22 +12,31 @@ from typing import TYPE_CHECKING
 from harness.candidates import Workshop
 from harness.clock import Clock, monotonic_seconds
 from harness.earlier import INPUTS, find_unchanged, inputs_digest
+from harness.engine.share import Share
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.errors import InvalidInputError
-from harness.prepare import Inputs
+from harness.files import hold, new_folder, remove_tree
+from harness.leak_search import among_answered, search_leaks
+from harness.preferring import declared_judges
+from harness.prepare import Inputs, hold_to_base
 from harness.progress import Progress
-from harness.records import TrainingHistory
+from harness.records import LeakSearch, TrainingHistory
 from harness.running import Run
 from harness.store.answers import ANSWERS, AnswerStore
-from harness.store.runs import ADAPTER, begin_run, finish_run, write_evidence
+from harness.store.project import ProjectFolders
+from harness.store.runs import ADAPTER, abandoned_runs, begin_run, finish_run, write_evidence
 from harness.store.trainings import TRAININGS, TrainingStore
+from harness.suite.schema import Suite
 from harness.suite.systems import AdapterSystem, EndpointSystem, PromptSystem
-from harness.trust.digests import digest_files, digest_model_folder, digest_tree
+from harness.trust.digests import digest_files, digest_model_files, digest_model_folder, digest_tree
+from harness.trust.history import log_path, note_start
+from harness.trust.verdicts import timestamp
 
 if TYPE_CHECKING:
     from harness.engine.meter import Meter
     from harness.engine.session import ModelSession
-    from harness.systems.judge_model import JudgeModel
+
+SHARDS = "shards"  # the folder of a suite's reports that holds parts of runs
 
 
 @dataclass(slots=True)
@@ -59,9 +67,16 @@ class Unchanged:
 
 
 def produce(
-    inputs: Inputs, *, reports: Path, clock: Clock, progress: Progress, command: str, fresh: bool = False
+    inputs: Inputs,
+    *,
+    folders: ProjectFolders,
+    clock: Clock,
+    progress: Progress,
+    command: str,
+    fresh: bool = False,
+    share: Share | None = None,
 ) -> Path | AlreadyPromoted | Unchanged:
-    """Run the suite and return the folder with its evidence.
+    """Run the suite, or one `share` of it, and return the folder with its evidence.
 
     Nothing is run when a finished run had the same inputs, and nothing is computed whose result is stored, unless
     `fresh`. A candidate that is the promoted adapter is never compared with itself: nothing is run when suite and
@@ -73,44 +88,58 @@ def produce(
     """
     quiet_libraries()
     from harness.engine.catalogue import locate
-
-    suite, stages, started = inputs.loaded.suite, _Stages(), clock()
-    with stages.timed("load"):
-        located = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
-        models = {"base": digest_model_folder(located[1]), **_other_models(inputs)}
-    digests = {**models, INPUTS: inputs_digest(inputs, models=models, numerics=numerics())}
-    remote, judges = _remote_systems(inputs), _judges(inputs)
-    # What a server answers can change behind its name, so an arm or a judge of that kind is asked anew.
-    anew = fresh or remote or judges
-    if not anew and (earlier := find_unchanged(reports, suite.suite, digests[INPUTS])) is not None:
-        return Unchanged(earlier)
     from harness.engine.seeding import fix_threads
     from harness.engine.session import ModelSession
 
-    wanted = reports / suite.suite / _run_id(started, inputs)
-    folder = begin_run(wanted, {"suite": inputs.loaded.digest, **inputs.datasets.digests})
-    progress.say(f"run {folder}")
-    threads = fix_threads()
+    suite, stages, started = inputs.loaded.suite, _Stages(), clock()
+    _refuse_early_stop(suite, share)
     with stages.timed("load"):
-        workshop = _open_workshop(inputs, *located, models["base"], progress, clock, fresh=fresh)
-        base, meter = workshop.base, workshop.meter
-    with stages.timed("train"):
-        history = workshop.make_candidate(folder / ADAPTER)
-    if _is_promoted(inputs, folder / ADAPTER):
-        assert inputs.promoted is not None
-        if _on_the_same_ground(inputs):
-            shutil.rmtree(folder)  # nothing was found out that is not in the registry
-            return AlreadyPromoted(inputs.promoted.record.name)
-        inputs = _without_promoted(inputs)
-    with stages.timed("train"):
-        workshop.make_others(folder)
-    with stages.timed("load"):
-        others = _load_others(inputs, meter)
-    with _open_store(clock, fresh=fresh) as store:
-        run = Run(inputs, ModelSession(base, meter), others, folder, digests, store, judges)
-        _collect_evidence(run, inputs, folder, history, stages, progress)
-    finish_run(folder, run.manifest(stages.seconds, meter.reading(), (started, clock()), command, threads))
+        located = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
+        digests = _digests(inputs, located[1])
+    judges = declared_judges(inputs.loaded)
+    # What a server answers can change behind its name, so an arm or a judge of that kind is asked anew.
+    anew = bool(_remote_systems(inputs) or judges or fresh or share)
+    if (done := _done_before(inputs, folders.reports, digests[INPUTS], anew=anew)) is not None:
+        return done
+    inputs = hold_to_base(inputs, located[1], digests["base"])
+    folder = _claim(folders.reports / suite.suite, inputs, started, share, progress)
+    with hold(folder):  # which tells a run that goes on from one that was killed
+        _note_start(inputs, folders.baselines, folder.name, started)
+        with stages.timed("leakage"):
+            leaks = search_leaks(inputs, progress)
+        with stages.timed("load"):
+            threads = fix_threads()
+            workshop = _open_workshop(inputs, *located, digests["base"], progress, clock, fresh=fresh)
+        with stages.timed("train"):
+            history = workshop.make_candidate(folder / ADAPTER)
+        if (already := _already_promoted(inputs, digest_files(folder / ADAPTER))) is not None:
+            remove_tree(folder)  # nothing was found out that is not in the registry
+            return already
+        inputs = _without_promoted(inputs, digest_files(folder / ADAPTER))
+        with stages.timed("train"):
+            workshop.make_others(folder)
+        with stages.timed("load"):
+            others = _load_others(inputs, workshop.meter)
+        with _open_store(clock, fresh=fresh) as store:
+            session = ModelSession(workshop.base, workshop.meter, share)
+            run = Run(inputs, session, others, folder, digests, store, judges)
+            _collect_evidence(run, inputs, folder, history, leaks, stages, progress)
+        finish_run(folder, run.manifest(stages.seconds, workshop.meter.reading(), (started, clock()), command, threads))
     return folder
+
+
+def _refuse_early_stop(suite: Suite, share: Share | None) -> None:
+    if share is not None and suite.statistics.mode != "fixed":
+        raise InvalidInputError(
+            f"statistics.mode: {suite.statistics.mode} looks at the answers in one order and stops when they suffice, "
+            "which shards cannot; take `fixed`, or run it whole"
+        )
+
+
+def _done_before(inputs: Inputs, reports: Path, digest: str, *, anew: bool) -> Unchanged | AlreadyPromoted | None:
+    if not anew and (earlier := find_unchanged(reports, inputs.loaded.suite.suite, digest)) is not None:
+        return Unchanged(earlier)
+    return _already_promoted(inputs, _given_files(inputs))
 
 
 def _open_workshop(
@@ -135,9 +164,25 @@ def _open_workshop(
     )
 
 
-def _other_models(inputs: Inputs) -> dict[str, str]:
-    """Name in the manifest -> the digest of the model that a prompt arm has of its own."""
-    return {f"model:{name}": digest_model_folder(folder) for name, (_, folder) in _located(inputs).items()}
+def _claim(reports: Path, inputs: Inputs, started: datetime, share: Share | None, progress: Progress) -> Path:
+    """The folder of a run that begins; runs before it that did not finish are said."""
+    wanted = reports / _run_id(started, inputs)
+    if share is not None:
+        wanted = reports / SHARDS / f"{wanted.name}-shard-{share.index}-of-{share.count}"
+    if left := abandoned_runs(wanted.parent):
+        more = f" and {len(left) - 1} before it" if len(left) > 1 else ""
+        progress.say(f"run {left[-1].name}{more} did not finish and is not judged; what it computed is taken up")
+    folder = begin_run(wanted, {"suite": inputs.loaded.digest, **inputs.datasets.digests})
+    progress.say(f"run {folder}")
+    return folder
+
+
+def _digests(inputs: Inputs, base: Path) -> dict[str, str]:
+    """Name in the manifest -> the digest of the base model, its files, arms' own models, and all of a run's inputs."""
+    files = digest_model_files(base)  # weights, tokenizer and chat template
+    others = {f"model:{name}": digest_model_folder(folder) for name, (_, folder) in _located(inputs).items()}
+    models = {"base": digest_tree(files), **{f"base:{name}": digest for name, digest in files.items()}, **others}
+    return {**models, INPUTS: inputs_digest(inputs, models=models, numerics=numerics())}
 
 
 def _load_others(inputs: Inputs, meter: Meter) -> dict[str, ModelSession]:
@@ -174,17 +219,6 @@ def _remote_systems(inputs: Inputs) -> list[str]:
     return remote
 
 
-def _judges(inputs: Inputs) -> dict[str, JudgeModel]:
-    """The judges of the suite, whose keys and rubrics must be there before anything is spent."""
-    from harness.systems.judge_model import declared_judge
-
-    loaded = inputs.loaded
-    return {
-        name: declared_judge(name, spec, rubric=loaded.resolve(spec.rubric), seed=loaded.suite.seed)
-        for name, spec in loaded.suite.judges.items()
-    }
-
-
 @contextlib.contextmanager
 def _open_store(clock: Clock, *, fresh: bool) -> Iterator[AnswerStore | None]:
     if fresh:
@@ -195,7 +229,13 @@ def _open_store(clock: Clock, *, fresh: bool) -> Iterator[AnswerStore | None]:
 
 
 def _collect_evidence(
-    run: Run, inputs: Inputs, folder: Path, history: TrainingHistory | None, stages: _Stages, progress: Progress
+    run: Run,
+    inputs: Inputs,
+    folder: Path,
+    history: TrainingHistory | None,
+    leaks: LeakSearch,
+    stages: _Stages,
+    progress: Progress,
 ) -> None:
     """Let every system answer, and write all that the gate looks at."""
     with stages.timed("answer"):
@@ -207,7 +247,8 @@ def _collect_evidence(
     with stages.timed("recheck"):
         run.recheck(progress)
     with stages.timed("judge"):
-        preferences = run.preferences(predictions, progress)
+        # They compare answers of different shards, so they are asked for when these are merged.
+        preferences = [] if run.is_shard else run.preferences(predictions, progress)
     write_evidence(
         folder,
         suite_text=inputs.loaded.text,
@@ -219,7 +260,11 @@ def _collect_evidence(
             "drift": drift,
             "preferences": preferences,
         },
-        reports={"liveness": liveness, **({"training": history} if history else {})},
+        reports={
+            "leaks": among_answered(leaks, run.examples["test"]),
+            "liveness": liveness,
+            **({"training": history} if history else {}),
+        },
     )
 
 
@@ -240,14 +285,47 @@ def train_only(inputs: Inputs, target: Path, progress: Progress, *, clock: Clock
     fix_threads()
     name, folder = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
     workshop = _open_workshop(inputs, name, folder, digest_model_folder(folder), progress, clock, fresh=False)
-    history = workshop.make_candidate(target)
+    with new_folder(target) as building:
+        history = workshop.make_candidate(building)
     assert history is not None  # the suite trains its candidate
     return history
 
 
-def _is_promoted(inputs: Inputs, adapter: Path) -> bool:
-    promoted = inputs.promoted
-    return promoted is not None and digest_files(adapter) == dict(promoted.record.adapter_files)
+def train_all(inputs: Inputs, folder: Path, progress: Progress, *, clock: Clock) -> None:
+    """Make everything that a run of the suite trains, in an empty folder, so that runs find it in the cache."""
+    quiet_libraries()
+    from harness.engine.catalogue import locate
+    from harness.engine.seeding import fix_threads
+
+    fix_threads()
+    located = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
+    workshop = _open_workshop(inputs, *located, digest_model_folder(located[1]), progress, clock, fresh=False)
+    workshop.make_candidate(folder / ADAPTER)
+    workshop.make_others(folder)
+
+
+def _given_files(inputs: Inputs) -> dict[str, str]:
+    """File -> SHA-256 of the candidate that was trained elsewhere; none when the candidate is trained here."""
+    given = inputs.admitted.get(inputs.loaded.suite.candidate)
+    return dict(given.files) if given is not None else {}
+
+
+def _note_start(inputs: Inputs, registry: Path, run_id: str, now: datetime) -> None:
+    """Where the candidate is known already, say in the log of verdicts that it is judged again."""
+    loaded, files = inputs.loaded, _given_files(inputs)
+    if files:
+        log = log_path(registry, loaded.suite.suite)
+        note_start(log, adapter=digest_tree(files), suite=loaded.digest, run_id=run_id, time=timestamp(now))
+
+
+def _already_promoted(inputs: Inputs, files: Mapping[str, str]) -> AlreadyPromoted | None:
+    if inputs.promoted is None or not _is_promoted(inputs, files) or not _on_the_same_ground(inputs):
+        return None
+    return AlreadyPromoted(inputs.promoted.record.name)
+
+
+def _is_promoted(inputs: Inputs, files: Mapping[str, str]) -> bool:
+    return inputs.promoted is not None and dict(files) == dict(inputs.promoted.record.adapter_files)
 
 
 def _on_the_same_ground(inputs: Inputs) -> bool:
@@ -256,7 +334,10 @@ def _on_the_same_ground(inputs: Inputs) -> bool:
     return all(inputs.promoted.record.digests.get(name) == digest for name, digest in now.items())
 
 
-def _without_promoted(inputs: Inputs) -> Inputs:
+def _without_promoted(inputs: Inputs, candidate: Mapping[str, str]) -> Inputs:
+    """The inputs without the promoted adapter as a baseline, where these files of the candidate are its own."""
+    if not _is_promoted(inputs, candidate):
+        return inputs
     names = [
         name
         for name, spec in inputs.loaded.suite.systems.items()

@@ -50,10 +50,12 @@ class PrintedProgress:
 
     def __init__(self, stream: TextIO | None = None, *, seconds: Callable[[], float] = monotonic_seconds) -> None:
         """`seconds` reads a clock that never goes back."""
-        self._stream = stream or sys.stderr
+        given = stream or sys.stderr
         self._seconds = seconds
         # A CI service may give its jobs a terminal, yet keeps every state of the line in its log.
-        self._redraws = self._stream.isatty() and value("CI") is None and value("TERM") != "dumb"
+        self._redraws = given.isatty() and value("CI") is None and value("TERM") != "dumb"
+        # The command line's streams show escapes as marks; a line is drawn anew by some of our own.
+        self._stream = getattr(given, "unguarded", given) if self._redraws else given
         self._stage, self._total, self._done, self._note = "", 0, 0, ""
         self._began = self._shown = seconds()
 

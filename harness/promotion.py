@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from harness.clock import Clock
-from harness.errors import EvidenceRefusedError, InvalidInputError
-from harness.judged import suite_of
+from harness.errors import InvalidInputError
+from harness.files import hold
+from harness.judged import suite_of, verdict_of
 from harness.store.baselines import (
     LARGEST_COMMITTED_ADAPTER,
     RECORD_VERSION,
@@ -15,10 +17,11 @@ from harness.store.baselines import (
     adapter_size,
     write_baseline,
 )
-from harness.store.facts import read_json, read_records
+from harness.store.facts import read_records
 from harness.store.project import project_folders
-from harness.store.runs import ADAPTER, StoredRun, read_run
-from harness.trust.verdicts import verify_adapter
+from harness.store.runs import ADAPTER, VERDICT, StoredRun, read_run, require_run
+from harness.trust.history import log_path
+from harness.trust.verify import verify_adapter
 
 
 def promote_run(run: Path, *, name: str | None, note: str, registry: Path | None, clock: Clock) -> Path:
@@ -28,17 +31,25 @@ def promote_run(run: Path, *, name: str | None, note: str, registry: Path | None
         InvalidInputError: the run did not ship, or the name is taken.
         EvidenceRefusedError: evidence, adapter or verdict are not what they were.
     """
+    require_run(run)
+    with hold(run):  # so that no other verdict comes between its reading and its copying
+        return _promote(run, name=name, note=note, registry=registry, now=clock())
+
+
+def _promote(run: Path, *, name: str | None, note: str, registry: Path | None, now: datetime) -> Path:
     stored = read_run(run)
-    verdict = read_json(run / "verdict.json") if (run / "verdict.json").is_file() else None
-    if not isinstance(verdict, dict):
-        raise InvalidInputError(f"{run}: not judged yet; `harness gate {run}` judges it")
-    if verdict.get("decision") != "ship":
-        raise InvalidInputError(f"{run}: the verdict is {verdict.get('decision')}; only what ships can be promoted")
-    now = clock()
-    verified = verify_adapter(run / ADAPTER, run / "verdict.json", now=now)
-    if verified.run_id != stored.manifest.run_id or verified.suite_digest != stored.manifest.digests["suite"]:
-        raise EvidenceRefusedError(f"{run / 'verdict.json'}: the verdict of another run")
-    suite = suite_of(stored)
+    verdict, suite = verdict_of(stored), suite_of(stored)
+    if verdict.decision != "ship":
+        raise InvalidInputError(f"{run}: the verdict is {verdict.decision}; only what ships can be promoted")
+    place = registry or project_folders(run).baselines
+    log = log_path(place, suite.suite)
+    verify_adapter(
+        run / ADAPTER,
+        run / VERDICT,
+        now=now,
+        suite_digest=stored.manifest.digests["suite"],
+        history=log if log.is_file() else None,
+    )
     small = adapter_size(run / ADAPTER) <= LARGEST_COMMITTED_ADAPTER
     record = BaselineRecord(
         format_version=RECORD_VERSION,
@@ -47,15 +58,14 @@ def promote_run(run: Path, *, name: str | None, note: str, registry: Path | None
         run_id=stored.manifest.run_id,
         promoted=now.isoformat(timespec="seconds"),
         decision="ship",
-        sentence=str(verdict.get("sentence", "")),
+        sentence=verdict.sentence,
         system=stored.manifest.candidate_system,
         digests=stored.manifest.digests,
-        adapter_files=verdict["adapter_files"],
+        adapter_files=verdict.adapter_files,
         adapter_location=None if small else str((run / ADAPTER).resolve()),
         overrides=stored.manifest.overrides,
         note=note,
     )
-    place = registry or project_folders(run).baselines
     return write_baseline(place, record, _outcomes(stored, suite.candidate), run)
 
 

@@ -17,6 +17,9 @@ REFERENCES = "the references"  # the name of the suite's own answers, beside tho
 FEWEST_SEEDS = 3  # trainings of one recipe that tell something about the next
 
 Role = Literal["system", "user", "assistant"]
+# How a held-out prompt was seen in training, the surest first. Normalised: but for case, width, spacing, punctuation,
+# invisible or look-alike letters. Contained: word for word within a longer row.
+LeakKind = Literal["exact", "normalised", "contained", "near copy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,34 @@ class Preference:
     shown_first: Literal[-1, 0, 1] | None  # the preference when the candidate's answer was shown first
     shown_second: Literal[-1, 0, 1] | None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakedExample:
+    """A test example whose prompt stands among the training rows: where both are, as "train.jsonl:12", and how."""
+
+    example_id: str
+    source: str  # of the test example
+    twin: str  # of the training row
+    kind: LeakKind
+    similarity: float  # 1, or of a near copy the share of equal pieces
+    is_sure: bool  # the whole prompt is there, by more than chance
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.similarity):
+            raise ValueError(f"a similarity must be finite, not {self.similarity}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakSearch:
+    """Which test examples were found among the rows that the candidate learned from, whatever their disguise.
+
+    `compared` counts those rows: trained on, mixed in, or for validation. What a candidate trained elsewhere learned
+    from is not known, so its test examples are looked for among the suite's own rows.
+    """
+
+    compared: int
+    leaks: tuple[LeakedExample, ...]  # in the order of the test set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +301,8 @@ class RunManifest:
     counters: Counters
     seconds: Mapping[str, float]  # stage -> wall seconds
     peak_bytes: int | None = None  # the most memory that the process held; on a GPU, there
+    shard: str | None = None  # "INDEX/COUNT" of a part of a run, which is no evidence before it is merged
+    shards: int | None = None  # how many of them were merged into this run
     locked: str | None = None  # when the lock was made that the suite was found to agree with, ISO 8601; None: no lock
     warnings: tuple[str, ...] = ()
 

@@ -22,6 +22,7 @@ from harness.findings import Comparison, Status
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.gate.evidence import index_answers
 from harness.judged import suite_of
+from harness.limits import ROW_BYTES
 from harness.records import Example, Prediction, Score, ScoreResult, Unscored
 from harness.report.formatting import clean, one_line
 from harness.report.review import ReviewItem, render_review
@@ -265,7 +266,7 @@ def _shuffled(examples: Iterable[Example], secret: str) -> list[Example]:
 
 def _read_ratings(path: Path) -> RatingsFile:
     try:
-        text = read_limited(path).decode("utf-8")
+        text = read_limited(path, ROW_BYTES).decode("utf-8")
         return RatingsFile(path=path, text=text, ratings=Ratings.model_validate(parse(text)))
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{path}: not UTF-8 at byte {error.start + 1}") from None

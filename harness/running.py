@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import __version__
-from harness.assembly import drop_settled, gains_settled
+from harness.assembly import differing_answers, drop_settled, gains_settled
 from harness.environment import numerics
-from harness.gate.requirements import preferences_wanted
+from harness.errors import BrokenRunError, InvalidInputError
+from harness.gate.training import LIVE_LOGIT_DIFFERENCE
+from harness.preferring import ask_judges
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.records import (
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from harness.systems.judge_model import JudgeModel
 
 LIVENESS_PROMPTS = 8
+PROBED_ROWS = 2
 
 
 class Run:
@@ -61,12 +64,18 @@ class Run:
 
         `digests` has those of all models and inputs; without a `store` everything is computed anew.
         """
-        self._judges, self._others = judges, others
+        self._judges, self._others, self._share = judges, others, session.share
+        for other in others.values():
+            other.share = session.share
         self._inputs, self._session, self._folder = inputs, session, folder
         self._suite, self._digests = inputs.loaded.suite, digests
-        self._adapters = {name: digest_tree(digest_files(path)) for name, path in self._adapter_folders().items()}
+        self._adapters = {}
         for name, path in self._adapter_folders().items():
-            session.attach(name, path)
+            given = inputs.admitted.get(name)
+            files = given.files if given is not None else digest_files(path)
+            self._adapters[name] = digest_tree(files)
+            session.attach(name, path, files)
+        self._probe_baselines()
         if store is not None:
             from harness.engine.recall import Recall
 
@@ -76,6 +85,11 @@ class Run:
         self.systems = self._build()
         # What is answered; fewer test examples, in another order, when the run stops early.
         self.examples = {"test": inputs.datasets.test, "probe": inputs.datasets.probe}
+
+    @property
+    def is_shard(self) -> bool:
+        """Whether this is a part of a run only."""
+        return self._share is not None
 
     def _recall(self, store: AnswerStore) -> Recall:
         from harness.engine.recall import Recall
@@ -87,9 +101,25 @@ class Run:
 
     def _adapter_folders(self) -> dict[str, Path]:
         suite = self._suite
-        folders = {suite.candidate: self._folder / ADAPTER, **self._inputs.baseline_adapters}
+        given = {name: given.folder for name, given in self._inputs.baseline_adapters.items()}
+        folders = {suite.candidate: self._folder / ADAPTER, **given}
         trained = [name for name in suite.trainings if name != suite.candidate]
         return folders | {name: self._folder / TRAINED / name for name in (*trained, *suite.replicas)}
+
+    def _probe_baselines(self) -> None:
+        """Refuse a baseline made elsewhere that is broken in a way that its files do not show: it is easy to beat."""
+        from harness.engine.chat import with_system
+
+        rows = self._inputs.datasets.test[:PROBED_ROWS]
+        for name, given in self._inputs.baseline_adapters.items():
+            ids = self._session.encode([with_system(row.messages, self._inputs.prompts[name]) for row in rows])
+            tuned, base = (self._session.next_token_logits(ids, adapter=adapter) for adapter in (name, None))
+            if not tuned.isfinite().all():
+                raise InvalidInputError(f"{given.folder}: the logits of baseline {name} are not finite")
+            if not self._session.labels(name) and float((tuned - base).abs().max()) <= LIVE_LOGIT_DIFFERENCE:
+                raise InvalidInputError(
+                    f"{given.folder}: baseline {name} has no effect: its logits are the base model's; take it out"
+                )
 
     def _build(self) -> list[System]:
         from harness.systems.build import Ingredients, LocalModel, build_system
@@ -130,6 +160,8 @@ class Run:
             return self._answer_until_settled(progress)
         predictions: list[Prediction] = []
         for system, dataset, examples in self._plan():
+            if self._share is not None and system.kind == "endpoint":
+                examples = tuple(example for example in examples if self._share.takes_next())
             predictions += _answers(system, dataset, examples, self._times(dataset), progress)
         return predictions
 
@@ -164,10 +196,6 @@ class Run:
 
         candidate, prompts = self._suite.candidate, self._inputs.prompts
         twin = next(name for name in self._suite.bare_prompts if prompts[name] == prompts[candidate])
-        ours, theirs = (
-            {(p.example_id, p.sample): p.text for p in predictions if p.system == name and p.dataset == "test"}
-            for name in (candidate, twin)
-        )
         from harness.engine.chat import with_system
 
         rows = self.examples["test"][:LIVENESS_PROMPTS]
@@ -175,9 +203,10 @@ class Run:
         with_adapter = self._session.next_token_logits(ids, adapter=candidate)
         without = self._session.next_token_logits(ids, adapter=None)
         finite = bool(torch.isfinite(with_adapter).all())
+        asked, differing = differing_answers(predictions, candidate, twin)
         return Liveness(
-            prompts=len(ours),
-            differing_answers=sum(ours[key] != theirs[key] for key in ours),
+            prompts=asked,
+            differing_answers=differing,
             max_logit_difference=float((with_adapter - without).abs().max()) if finite else 0.0,
             logits_finite=finite,
         )
@@ -215,30 +244,24 @@ class Run:
         for name, examples in self._inputs.general.items():
             progress.start(f"divergence on {name}", len(examples))
             for example in examples:
+                if self._share is not None and not self._share.takes_next():
+                    continue
                 row = training_ids(self._session.tokenizer, example.messages, example.target or "")
                 kl = self._session.divergence(*row, adapter=self._suite.candidate)
                 found.append(DriftRow(prompts=name, example_id=example.id, kl=kl, tokens=len(row[1])))
                 progress.advance()
-        return found
+        return sorted(found, key=lambda row: (row.prompts, row.example_id))
 
     def preferences(self, predictions: list[Prediction], progress: Progress) -> list[Preference]:
         """What each judge prefers of the candidate's and a baseline's answers, where a check asks for it."""
-        wanted = preferences_wanted(self._suite, self._inputs.absent)
-        if not wanted:
-            return []
-        from harness.systems.judge_model import pair_answers
-
-        test, found = self.examples["test"], []
-        for name, baseline in wanted:
-            pairs = pair_answers(test, predictions, candidate=self._suite.candidate, baseline=baseline)
-            progress.start(f"judge {name} on {baseline}", len(pairs))
-            for preference in self._judges[name].prefer(pairs):
-                found.append(preference)
-                progress.advance()
-        for name, judge in self._judges.items():
-            if note := judge.note():
-                progress.say(f"judge {name}: {note}")
-        return found
+        return ask_judges(
+            self._suite,
+            self._judges,
+            self.examples["test"],
+            predictions,
+            absent=self._inputs.absent,
+            progress=progress,
+        )
 
     def recheck(self, progress: Progress) -> None:
         """Compute a small sample of what was read from the store again.
@@ -253,6 +276,12 @@ class Run:
             read = f"{meter.stored_answers:,} answers and {meter.stored_scores:,} scores"
             progress.say(f"{read} were read from the store; {rows} of them computed again, and equal")
 
+    def _refuse_other_adapter(self) -> None:
+        """What the verdict will speak of must be what was judged."""
+        folder = self._folder / ADAPTER
+        if digest_tree(digest_files(folder)) != self._adapters[self._suite.candidate]:
+            raise BrokenRunError(f"{folder}: changed while it was judged; run the suite again")
+
     def manifest(
         self,
         seconds: Mapping[str, float],
@@ -265,6 +294,7 @@ class Run:
         from harness.engine.meter import peak_bytes
 
         inputs, suite = self._inputs, self._suite
+        self._refuse_other_adapter()
         commit, dirty = _git_state(inputs.loaded.folder)
         digests = {"suite": inputs.loaded.digest, **self._digests, **inputs.datasets.digests}
         digests |= {f"adapter:{name}": digest for name, digest in self._adapters.items()}
@@ -308,6 +338,7 @@ class Run:
             counters=counters,
             seconds=seconds,
             peak_bytes=peak_bytes(),
+            shard=str(self._share) if self._share is not None else None,
             locked=inputs.lock.locked if inputs.lock is not None else None,
             warnings=inputs.warnings,
         )

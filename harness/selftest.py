@@ -24,6 +24,7 @@ from harness.records import (
     BASE_MODEL,
     BenchmarkResult,
     Example,
+    LeakedExample,
     Liveness,
     Prediction,
     Preference,
@@ -136,6 +137,7 @@ def _redraw(evidence: Evidence, rng: Generator) -> Evidence:
     scores: dict[tuple[str, str, str], dict[str, ScoreResult]] = {key: {} for key in evidence.scores}
     answers = {key: dict(found) for key, found in evidence.answers.items()}
     preferences = {key: dict(found) for key, found in evidence.preferences.items()}
+    leaks: tuple[LeakedExample, ...] = ()
     for dataset, rows in evidence.examples.items():
         drawn = [rows[index] for index in rng.integers(len(rows), size=len(rows))]
         renamed = [replace(row, id=f"{row.id}#{place}") for place, row in enumerate(drawn)]
@@ -151,6 +153,9 @@ def _redraw(evidence: Evidence, rng: Generator) -> Evidence:
             for pair, asked in evidence.preferences.items():
                 rows_of = zip(renamed, drawn, strict=True)
                 preferences[pair] = {new.id: replace(asked[old.id], example_id=new.id) for new, old in rows_of}
+            leaked = {leak.example_id: leak for leak in evidence.leaks}
+            both = zip(renamed, drawn, strict=True)
+            leaks = tuple(replace(leaked[old.id], example_id=new.id) for new, old in both if old.id in leaked)
     benchmarks = {}
     for name in {name for name, _ in evidence.benchmarks}:
         picks = _stratified(evidence.benchmarks[name, BASE_MODEL], rng)
@@ -163,6 +168,7 @@ def _redraw(evidence: Evidence, rng: Generator) -> Evidence:
         answers=answers,
         benchmarks=benchmarks,
         preferences=preferences,
+        leaks=leaks,
     )
 
 

@@ -9,7 +9,7 @@ from harness.data.formats import describe, to_examples
 from harness.data.local_tokenizer import LocalTokenizer
 from harness.data.reading import read_declared
 from harness.data.splits import training_rows
-from harness.engine.chat import prompt_ids, training_ids, with_system
+from harness.engine.chat import prompt_ids, text_ids, training_ids, with_system
 from harness.errors import InvalidInputError
 from harness.prepare import system_message
 from harness.records import Example
@@ -132,7 +132,7 @@ def _render(found: FoundRow, tokenizer: LocalTokenizer) -> tuple[tuple[Rendering
     example, train = found.example, found.train
     objective = train.objective if train is not None else ""
     if not example.messages:  # raw text, every token of which is trained
-        ids = [*tokenizer(example.target or "", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        ids = [*text_ids(tokenizer, example.target or ""), tokenizer.eos_token_id]
         return (Rendering(name="", spans=(_span(tokenizer, ids, trained=True),)),), None
     messages = with_system(example.messages, found.system)
     if objective in ("", "classification"):

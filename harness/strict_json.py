@@ -7,8 +7,7 @@ import math
 import re
 from typing import Any
 
-MAX_DEPTH = 100  # of nested arrays and objects
-MAX_DIGITS = 4300  # of an integer; CPython's own limit for text to int
+from harness.limits import JSON_DEPTH, JSON_DIGITS
 
 # Possessive quantifiers, and a closing quote that may be missing, keep the scan linear on hostile text.
 _TOKEN = re.compile(
@@ -39,14 +38,14 @@ def parse(text: str) -> Any:
     """The one JSON value that `text` is, by RFC 8259 and without the leniencies of `json.loads`.
 
     Refused beyond what `json.loads` refuses: NaN and Infinity, numbers too large for a float, a key given
-    twice in one object, lone surrogates, nesting deeper than `MAX_DEPTH`, integers of more than `MAX_DIGITS`
+    twice in one object, lone surrogates, nesting deeper than `JSON_DEPTH`, integers of more than `JSON_DIGITS`
     digits.
 
     Raises:
         StrictJsonError: with line, column and what is wrong.
     """
     # First, since the decoder would meet its recursion limit without saying where.
-    if text.count("[") + text.count("{") > MAX_DEPTH or _may_hide_surrogate(text):
+    if text.count("[") + text.count("{") > JSON_DEPTH or _may_hide_surrogate(text):
         _refuse_leniencies(text)
     try:
         return _DECODER.decode(text)
@@ -111,8 +110,8 @@ def _refuse_leniencies(text: str) -> None:
                 keys[-1].add(name)
         elif token["open"]:
             keys.append(set())
-            if len(keys) > MAX_DEPTH:
-                raise StrictJsonError(f"nested deeper than {MAX_DEPTH} levels", text, here)
+            if len(keys) > JSON_DEPTH:
+                raise StrictJsonError(f"nested deeper than {JSON_DEPTH} levels", text, here)
         elif token["close"]:
             del keys[-1:]
         elif token["constant"]:
@@ -137,8 +136,8 @@ def _string(raw: str, text: str, here: int) -> str:
 def _refuse_number(integer: str, rest: str, text: str, here: int) -> None:
     if rest and math.isinf(float(integer + rest)):
         raise StrictJsonError("a number too large for a float", text, here)
-    if not rest and len(integer.lstrip("-")) > MAX_DIGITS:
-        raise StrictJsonError(f"an integer of more than {MAX_DIGITS} digits", text, here)
+    if not rest and len(integer.lstrip("-")) > JSON_DIGITS:
+        raise StrictJsonError(f"an integer of more than {JSON_DIGITS} digits", text, here)
 
 
 def _quoted(name: str) -> str:

@@ -14,6 +14,8 @@ from harness.records import (
     Counters,
     DriftRow,
     Example,
+    LeakedExample,
+    LeakSearch,
     Liveness,
     LossPoint,
     Message,
@@ -57,6 +59,7 @@ class Fixture:
     """The evidence of one run; every field can be changed before it is written."""
 
     suite_text: str = SUITE
+    schema: bytes | None = SCHEMA
     n_test: int = 200
     n_probe: int = 1000
     pool: int | None = None  # examples in the test set, when the run stopped before all were answered
@@ -77,6 +80,7 @@ class Fixture:
     trained_tokens: int = 0  # what the counters say when there is no history
     drift: tuple[float, ...] = ()  # divergence of each row of general.jsonl
     preferences: tuple[Preference, ...] = ()
+    leaks: tuple[LeakedExample, ...] = ()
     edit_predictions: Callable[[list[Prediction]], list[Prediction]] = lambda rows: rows
     edit_benchmarks: Callable[[list[BenchmarkResult]], list[BenchmarkResult]] = lambda rows: rows
     tags: Callable[[int], tuple[str, ...]] = lambda i: ("odd",) if i % 2 else ()
@@ -103,16 +107,17 @@ class Fixture:
             replace(outcomes_of(BASE_MODEL, self.questions, self.base_correct), pool=self.benchmark_pool),
             replace(outcomes_of("candidate", self.questions, self.tuned_correct), pool=self.benchmark_pool),
         ]
-        begin_run(folder, {})
+        folder = begin_run(folder, {})
         adapter = folder / "adapter"
         adapter.mkdir()
         (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
         (adapter / "adapter_model.safetensors").write_bytes(b"weights")
-        reports = {"training": self.history, "liveness": self.liveness}
+        search = LeakSearch(compared=120, leaks=self.leaks)
+        reports = {"training": self.history, "liveness": self.liveness, "leaks": search}
         write_evidence(
             folder,
             suite_text=self.suite_text,
-            schema=SCHEMA,
+            schema=self.schema,
             examples={"test": test, "probe": probe},
             tables={
                 "predictions": self.edit_predictions(predictions),

@@ -13,6 +13,7 @@ import pytest
 from evidence_factory import SUITE as RUN_SUITE
 from evidence_factory import Fixture
 from plain_suite import SUITE, write_plain_suite
+from stored_verdict import own_part
 
 from harness.advice import ARMS, LADDER, PATHS, Advice, advise
 from harness.findings import CheckResult
@@ -152,9 +153,9 @@ def test_validity_is_missing_only_where_nothing_asks_for_it(tmp_path: Path) -> N
 
 def test_few_rows_and_a_missing_mix_are_what_the_suite_lacks(tmp_path: Path) -> None:
     lacks = "\n".join(advise(inputs_of(tmp_path, train=60), None).lacks)
-    assert "only 54 training rows; below 100" in lacks
-    assert "only 40 test rows" in lacks
-    assert "no general data is mixed" in lacks
+    assert "60 rows to train on in train; below 100" in lacks
+    assert "40 test rows; below 100" in lacks
+    assert "no general rows are mixed" in lacks
 
 
 def test_an_arm_that_was_shown_to_be_enough_is_named_by_the_verdicts_own_sentence(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_an_arm_that_was_shown_to_be_enough_is_named_by_the_verdicts_own_sentenc
     found = advice_after(tmp_path, run).found
     assert found is not None
     (sentence,) = found.enough.values()
-    assert sentence in json.loads((run.folder / "verdict.json").read_text())["notes"]
+    assert sentence in own_part(run.folder)["notes"]
     assert sentence.startswith("You did not need to fine-tune: bare is within 40.0 points")
     assert [check.baseline for check in found.gains] == ["bare"]
     assert found.expires.startswith("2026-02-01")

@@ -26,6 +26,7 @@ class SessionLM(TemplateLM):
         self.tokenizer = session.tokenizer
         config = session.base.model.config
         self._max_length = int(getattr(config, "max_position_embeddings", 2048))
+        self.left_out: set[str] = set()  # questions that are another shard's; their scores stand for nothing
 
     @property
     def eot_token_id(self) -> int:
@@ -83,19 +84,22 @@ class SessionLM(TemplateLM):
             split.append(
                 (request.args, alone[:1] if begins else [self.prefix_token_id], alone[1:] if begins else alone)
             )
-        return self._loglikelihood_tokens(split)
+        scored = self._score(self._fitted(split))
+        self.left_out |= {
+            request.doc["question_id"] for request, item in zip(requests, scored, strict=True) if item is None
+        }
+        return [(item.logprob, item.is_greedy) if item is not None else (0.0, False) for item in scored]
 
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:
-        pairs = []
-        for _, context, continuation in requests:
-            room = self._max_length + 1 - len(continuation)
-            # As lm-eval does: an over-long context loses its beginning.
-            pairs.append((context[-room:], continuation))
-        return [(item.logprob, item.is_greedy) for item in self._score(pairs)]
+        return [(item.logprob, item.is_greedy) for item in self._score(self._fitted(requests)) if item is not None]
 
-    def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Scored]:
+    def _fitted(self, requests: Sequence[tuple[Any, list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
+        """Context and continuation; as lm-eval does, an over-long context loses its beginning."""
+        return [(context[-(self._max_length + 1 - len(rest)) :], rest) for _, context, rest in requests]
+
+    def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> Sequence[Scored | None]:
         return self._session.score(pairs, adapter=self._adapter)
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InvalidInputError
+from harness.limits import FILE_BYTES, read_within
 
 LETTERS = "ABCD"
 
@@ -70,7 +71,7 @@ def sample_subjects(
 
 def _read(file: Path, prefix: str) -> tuple[Question, ...]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_within(file, FILE_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{file}: cannot be read: {error}") from None
     questions = []

@@ -19,12 +19,15 @@ from harness.stats.sequential import permutation
 
 
 def run_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, system: str, adapter: str | None) -> BenchmarkResult:
-    """Every question answered by one system, scored by the log-probability of each choice.
+    """Every question answered by one system, scored by the log-probability of each choice, by subject and id.
+
+    Questions that are another shard's are left out.
 
     Raises:
         BrokenRunError: lm-eval returned other questions than were asked.
     """
-    result = _evaluate(tasks, SessionLM(session, adapter))
+    model = SessionLM(session, adapter)
+    result = _evaluate(tasks, model)
     outcomes: list[QuestionOutcome] = []
     for subject in tasks.subjects:
         samples = result["samples"][tasks.task_name(subject)]
@@ -37,7 +40,12 @@ def run_benchmark(tasks: BenchmarkTasks, session: ModelSession, *, system: str, 
         system=system,
         task_digest=tasks.digest,
         chance=tasks.chance,
-        outcomes=tuple(outcomes),
+        outcomes=tuple(
+            sorted(
+                (outcome for outcome in outcomes if outcome.question_id not in model.left_out),
+                key=lambda outcome: (outcome.subject, outcome.question_id),
+            )
+        ),
         weights=tasks.weights,
     )
 

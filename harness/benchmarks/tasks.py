@@ -13,7 +13,8 @@ import datasets
 from lm_eval.api.task import ConfigurableTask
 from ruamel.yaml import YAML
 
-from harness.benchmarks.questions import LETTERS, Question, Subject, read_subjects, sample_subjects
+from harness.benchmarks.questions import Question, Subject, read_subjects, sample_subjects
+from harness.benchmarks.shown import COLUMNS, DELIMITERS, read_template, shown_rows
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.strict_json import canonical
 from harness.suite.schema import Benchmark
@@ -21,15 +22,6 @@ from harness.suite.schema import Benchmark
 MMLU_DATASET = "cais/mmlu"
 MMLU_REVISION = "c30699e8356da336a370243923dbaf21066bb9fe"
 MMLU_SHOTS = 5
-# What a folder's task.yaml may say, in lm-eval's words; nothing that runs code or fetches anything.
-TASK_KEYS = {
-    "description",
-    "doc_to_text",
-    "doc_to_choice",
-    "target_delimiter",
-    "fewshot_delimiter",
-    "num_fewshot",
-}
 
 
 class BenchmarkTasks:
@@ -52,7 +44,11 @@ class BenchmarkTasks:
         return sum(1 / count for count in choices) / len(choices)
 
     def build(self) -> list[Any]:
-        """Fresh lm-eval task objects, one per subject."""
+        """Fresh lm-eval task objects, one per subject.
+
+        Raises:
+            InvalidInputError: a template that cannot be rendered, or choices that are not one text for each answer.
+        """
         return [ConfigurableTask(config=self._config(subject)) for subject in self.subjects]
 
     def subset(self, ids: Collection[str]) -> BenchmarkTasks:
@@ -69,12 +65,14 @@ class BenchmarkTasks:
         return f"{self.name}_{subject.name}"
 
     def _config(self, subject: Subject) -> dict[str, Any]:
-        template = dict(self.template)
-        template["description"] = str(template.get("description", "")).replace(
-            "{subject}", subject.name.replace("_", " ")
-        )
-        splits = {"test": _rows(subject.asked), "dev": _rows(subject.dev)}
-        return template | {
+        splits = {
+            split: datasets.Dataset.from_list(
+                shown_rows(self.template, questions, subject=subject.name, benchmark=self.name)
+            )
+            for split, questions in (("test", subject.asked), ("dev", subject.dev))
+        }
+        delimiters = {key: self.template[key] for key in DELIMITERS if key in self.template}
+        return delimiters | {
             "task": self.task_name(subject),
             "output_type": "multiple_choice",
             "custom_dataset": lambda **_: splits,
@@ -82,6 +80,7 @@ class BenchmarkTasks:
             "fewshot_split": "dev" if self.shots else None,
             "fewshot_config": {"sampler": "first_n"},
             "num_fewshot": self.shots,
+            **COLUMNS,
             "doc_to_target": "answer",
             "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         }
@@ -109,7 +108,7 @@ def plan_benchmark(name: str, declared: Benchmark, *, folder: Path, seed: int) -
         subjects = read_subjects(folder / declared.mmlu_dir) if declared.mmlu_dir else _mmlu_from_hub()
     else:
         task_folder = folder / declared.task
-        template = _folder_template(task_folder / "task.yaml")
+        template = read_template(task_folder / "task.yaml")
         shots = int(template.pop("num_fewshot", 0))
         subjects = read_subjects(task_folder)
     shots = shots if declared.shots is None else declared.shots
@@ -127,15 +126,6 @@ def _mmlu_template() -> dict[str, Any]:
     template = {key: definition[key] for key in ("doc_to_text", "doc_to_choice")}
     template["description"] = "The following are multiple choice questions (with answers) about {subject}.\n\n"
     return template
-
-
-def _folder_template(file: Path) -> dict[str, Any]:
-    definition = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    unknown = sorted(set(definition or {}) - TASK_KEYS)
-    if not isinstance(definition, dict) or unknown:
-        allowed = ", ".join(sorted(TASK_KEYS))
-        raise InvalidInputError(f"{file}: unknown key {', '.join(unknown)}; allowed are {allowed}")
-    return definition
 
 
 def _mmlu_from_hub() -> dict[str, tuple[tuple[Question, ...], tuple[Question, ...]]]:
@@ -160,18 +150,3 @@ def _mmlu_from_hub() -> dict[str, tuple[tuple[Question, ...], tuple[Question, ..
                 )
             )
     return {name: (tuple(test), tuple(dev)) for name, (test, dev) in subjects.items()}
-
-
-def _rows(questions: Sequence[Question]) -> datasets.Dataset:
-    return datasets.Dataset.from_list(
-        [
-            {
-                "question_id": question.id,
-                "question": question.question,
-                "choices": list(question.choices),
-                "answer": question.answer,
-                "letter": LETTERS[question.answer],
-            }
-            for question in questions
-        ]
-    )

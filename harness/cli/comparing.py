@@ -63,7 +63,7 @@ def compare(  # noqa: PLR0913  one parameter per option, as click hands them ove
     import sys
 
     from harness.comparison import CompareSettings, compare_files
-    from harness.gate.verdict import EXIT_CODES, STATUS_DECISIONS
+    from harness.gate.deciding import EXIT_CODES, STATUS_DECISIONS
     from harness.suite.schema import Statistics
 
     if margin is not None and min_gain is not None:

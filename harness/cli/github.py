@@ -2,78 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.printing import InertStream, guard_output
 from harness.environment import ActionsStep, actions_step
 
 if TYPE_CHECKING:
     from harness.judge import Judgement
     from harness.suite.load import LoadedSuite
-
-
-class InertStream(io.TextIOBase):
-    """A stream that passes lines on, none of which the runner could take for a command."""
-
-    def __init__(self, stream: TextIO) -> None:
-        """`stream` gets what is written, a line at a time."""
-        self._stream, self._begun, self._open = stream, "", False
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """That of the stream behind."""
-        return self._stream.encoding
-
-    @property
-    def errors(self) -> str | None:  # type: ignore[override]
-        """How the stream behind treats what it cannot encode."""
-        return self._stream.errors
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
-    def isatty(self) -> bool:
-        """Whether the stream behind is a terminal."""
-        return self._stream.isatty()
-
-    def write(self, text: str) -> int:
-        """Pass on every whole line; what is begun waits for its end, or for a flush."""
-        lines, newline, self._begun = (self._begun + text).rpartition("\n")
-        self._pass_on(lines + newline)
-        return len(text)
-
-    def flush(self) -> None:
-        """Pass on what is begun, too."""
-        begun, self._begun = self._begun, ""
-        self._pass_on(begun)
-        self._stream.flush()
-
-    def command(self, line: str) -> None:
-        """Pass on one line that the runner is to obey, which it does only at the start of a line."""
-        self.flush()
-        self._stream.write(("\n" if self._open else "") + f"{line}\n")
-        self._stream.flush()
-
-    def _pass_on(self, text: str) -> None:
-        from harness.report.github import inert
-
-        if text:
-            self._stream.write(inert(text))
-            self._open = not text.endswith("\n")
-
-
-def guard_output() -> None:
-    """In GitHub Actions, let nothing that this process prints from here on be a command to the runner.
-
-    A traceback, a library's warning or a server's error may quote what a model wrote.
-    """
-    if actions_step() is not None and not isinstance(sys.stderr, InertStream):
-        sys.stdout, sys.stderr = InertStream(sys.stdout), InertStream(sys.stderr)
 
 
 def tell_actions(judgement: Judgement, suite_file: Path | None = None) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from harness.cli.completion import complete_runs
 from harness.cli.github import tell_actions
+from harness.cli.merging import Parts, parts_options
 from harness.cli.output import (
     accept_options,
     command_line,
@@ -18,6 +22,17 @@ from harness.cli.output import (
     say_notes,
     suite_options,
 )
+from harness.cli.verifying import signing_option
+
+
+def judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what a person gives to a judgement, as the one argument `given` for `judge_run`: what to accept, a key."""
+
+    @functools.wraps(command)
+    def judging(*arguments: Any, accepted: Any, signer: Any, **options: Any) -> Any:
+        return command(*arguments, given={"accepted": accepted, "signer": signer}, **options)
+
+    return accept_options(signing_option(judging))
 
 
 @click.command()
@@ -25,19 +40,22 @@ from harness.cli.output import (
 @click.option("--adapter", type=click.Path(path_type=Path), help="Judge this adapter instead of training one.")
 @click.option("--fresh", is_flag=True, help="Compute everything anew, whatever is stored.")
 @click.option("--locked", is_flag=True, help="Refuse (5) a suite that is not as `harness lock` left it.")
+@parts_options
 @json_option
-@accept_options
-def run(
+@judging_options
+def run(  # noqa: PLR0913  an argument for each option
     suite: Path,
     settings: tuple[str, ...],
     adapter: Path | None,
     fresh: bool,
     locked: bool,
+    parts: Parts,
     as_json: bool,
-    accepted: dict[str, str],
+    given: dict[str, Any],
 ) -> None:
     """Train the candidate, compare it with every arm, and decide."""
     from harness.clock import utc_now
+    from harness.distributing import Order, run_in_parts
     from harness.judge import judge_run
     from harness.locking import hold_to_lock
     from harness.prepare import read_inputs
@@ -50,27 +68,35 @@ def run(
     inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
     inputs = hold_to_lock(inputs, required=locked)
     say_notes(inputs.warnings, inputs.absent)
+    made: Path | AlreadyPromoted | Unchanged
     with PrintedProgress() as progress:
-        made = produce(
-            inputs,
-            reports=folders.reports,
-            clock=utc_now,
-            progress=progress,
-            command=command_line(),
-            fresh=fresh,
-        )
-    if isinstance(made, AlreadyPromoted):
-        if as_json:
-            print_json({"already_promoted": made.name})
+        if parts.workers is not None:
+            order = Order(
+                suite=loaded.path.resolve(),
+                settings=loaded.overrides,
+                adapter=inputs.adapter,
+                fresh=fresh,
+                locked=locked,
+                command=command_line(),
+            )
+            made = run_in_parts(order, parts.executor, workers=parts.workers, folders=folders, progress=progress)
         else:
-            click.echo(f"already promoted as {made.name}: same adapter, same suite, same data")
+            produced = functools.partial(produce, inputs, folders=folders, clock=utc_now, progress=progress)
+            made = produced(command=command_line(), fresh=fresh, share=parts.share)
+    if isinstance(made, AlreadyPromoted):
+        told = f"already promoted as {made.name}: same adapter, same suite, same data"
+        print_json({"already_promoted": made.name}) if as_json else click.echo(told)
+        return
+    if parts.share is not None and isinstance(made, Path):
+        told = f"shard {parts.share}: {made}\nwhen all are there: harness merge {suite} {made.parent}"
+        print_json({"shard": str(parts.share), "folder": str(made)}) if as_json else click.echo(told)
         return
     if isinstance(made, Unchanged):
         click.echo(
             f"nothing changed since run {made.folder.name}: it is judged again (--fresh computes anew)", err=True
         )
         made = made.folder
-    judgement = judge_run(made, utc_now, registry=folders.baselines, accepted=accepted)
+    judgement = judge_run(made, utc_now, registry=folders.baselines, **given)
     finish(judgement, as_json=as_json, suite_file=loaded.path)
 
 
@@ -102,27 +128,26 @@ def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> N
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @json_option
-@accept_options
-def gate(run: Path, as_json: bool, accepted: dict[str, str]) -> None:
+@judging_options
+def gate(run: Path, as_json: bool, given: dict[str, Any]) -> None:
     """Judge a stored run again, without loading a model."""
     from harness.clock import utc_now
     from harness.judge import judge_run
     from harness.store.project import project_folders
 
     registry = project_folders(run).baselines
-    finish(judge_run(run, utc_now, registry=registry, accepted=accepted), as_json=as_json)
+    finish(judge_run(run, utc_now, registry=registry, **given), as_json=as_json)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @json_option
 def report(run: Path, as_json: bool) -> None:
-    """Write the reports of a stored run again; exit 0 whatever the verdict."""
-    from harness.clock import utc_now
-    from harness.judge import judge_run
+    """Write the reports of a judged run again, its verdict untouched; exit 0 whatever the verdict."""
+    from harness.judge import report_run
     from harness.store.project import project_folders
 
-    judgement = judge_run(run, utc_now, registry=project_folders(run).baselines)
+    judgement = report_run(run, registry=project_folders(run).baselines)
     tell_actions(judgement)
     page = judgement.folder / "report.html"
     if as_json:

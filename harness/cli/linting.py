@@ -12,7 +12,7 @@ import click
 from harness.cli.output import json_option, load, print_json, suite_options
 
 if TYPE_CHECKING:
-    from harness.data.findings import Finding
+    from harness.data.rules import Finding
     from harness.linting import LintResult
 
 SHOWN = 20  # findings of one rule; --json has all
@@ -23,7 +23,7 @@ SHOWN = 20  # findings of one rule; --json has all
 @json_option
 def lint(suite: Path, settings: tuple[str, ...], as_json: bool) -> None:
     """Find what is wrong with the data of a suite: leaks, contradictions, faulty rows; exit 2 for an error."""
-    from harness.engine.catalogue import find_local
+    from harness.engine.local_models import find_local
     from harness.environment import cache_folder
     from harness.linting import lint_suite
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import click
@@ -10,19 +11,28 @@ from harness import __version__
 from harness.cli.advising import advise
 from harness.cli.caching import cache
 from harness.cli.comparing import compare
-from harness.cli.first_run import doctor
-from harness.cli.github import guard_output
+from harness.cli.first_run import doctor, init
 from harness.cli.inspecting import explain, export, show
 from harness.cli.judging import gate, report, run, selftest, train
 from harness.cli.linting import lint
 from harness.cli.locking import lock
+from harness.cli.merging import merge
 from harness.cli.output import command_line
+from harness.cli.printing import guard_output
 from harness.cli.publishing import card
-from harness.cli.registry import baselines, history, promote, verify
+from harness.cli.registry import baselines, history, promote
 from harness.cli.reviewing import review
 from harness.cli.showing import show_data
-from harness.cli.suites import init, plan, validate
+from harness.cli.suites import plan, validate
+from harness.cli.verifying import keygen, verify
 from harness.errors import ExitCode, HarnessError
+
+REMEDIES = {
+    errno.ENOSPC: "; free some space and run the command again",
+    errno.EDQUOT: "; free some space and run the command again",
+    errno.EIO: "; look at the disk, then run the command again",
+    errno.EROFS: "; make it writable and run the command again",
+}
 
 
 class _Failures(click.Group):
@@ -36,9 +46,23 @@ class _Failures(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(int(error.exit_code))
+        except BrokenPipeError:
+            raise  # the reader of our output went away, which click knows how to end
+        except OSError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"error: {_in_words(error)}", err=True)
+            ctx.exit(int(ExitCode.BROKE))
         except KeyboardInterrupt:
-            click.echo(f"interrupted; to start again: {command_line()}", err=True)
+            click.echo(f"interrupted; to go on from what is finished: {command_line()}", err=True)
             ctx.exit(int(ExitCode.INTERRUPTED))
+
+
+def _in_words(error: OSError) -> str:
+    """What the operating system refused, at which file, and what helps."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    remedy = REMEDIES.get(error.errno or 0, "")
+    return f"{where}{error.strerror or error}{remedy}"
 
 
 @click.group(cls=_Failures, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,8 +88,10 @@ for command in (
     gate,
     history,
     init,
+    keygen,
     lint,
     lock,
+    merge,
     plan,
     promote,
     report,

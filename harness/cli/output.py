@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from harness.cli.completion import complete_suites
 from harness.cli.github import tell_actions
+from harness.cli.printing import unguarded_output
 from harness.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ def finish(judgement: Judgement, *, as_json: bool, suite_file: Path | None = Non
                 "sentence": verdict.sentence,
                 "run": str(judgement.folder),
                 "report": str(judgement.folder / "report.html"),
+                "signed_by": judgement.record.signed_by or None,
                 "checks": [{"name": c.name, "status": c.status, "reason": c.reason} for c in verdict.checks],
             }
         )
@@ -121,11 +124,13 @@ def finish(judgement: Judgement, *, as_json: bool, suite_file: Path | None = Non
 
         from harness.report.terminal import print_summary
 
-        print_summary(judgement.page, Console())
+        print_summary(judgement.page, Console(file=unguarded_output()))
         click.echo(
             f"cost: {counters.trained_tokens:,} trained, {counters.generated_tokens:,} generated, "
             f"{counters.forwarded_tokens:,} forwarded tokens; {counters.model_loads} model load"
         )
+        key = judgement.record.signed_by
+        click.echo(f"verdict: {'signed with key ' + key if key else 'unsigned'}, {judgement.folder / 'verdict.json'}")
         click.echo(f"report: {judgement.folder / 'report.html'}")
     tell_actions(judgement, suite_file)
     sys.exit(int(judgement.exit_code))
@@ -149,4 +154,4 @@ def print_json(value: dict[str, Any]) -> None:
 
 def command_line() -> str:
     """The command as typed, with the program by its name, not by where it is installed."""
-    return " ".join(["harness", *sys.argv[1:]])
+    return shlex.join(["harness", *sys.argv[1:]])

@@ -31,5 +31,5 @@ def card(run: Path, output: Path | None, as_json: bool) -> None:
     click.echo(f"{written.path}: the verdict {written.decision}, the results of every arm, and how to verify")
     if output is None:
         folder = shlex.quote(str(run))
-        click.echo(f"to publish: cp -r {folder}/adapter FOLDER && cp {folder}/README.md {folder}/verdict.json FOLDER")
-        click.echo("whoever deploys verifies the weights alone: harness verify ADAPTER --verdict verdict.json")
+        click.echo(f"to publish: cp -r {folder}/adapter FOLDER && cp {folder}/README.md {folder}/verdict*.json FOLDER")
+        click.echo("whoever deploys verifies the weights alone: harness verify ADAPTER --verdict verdict.json ...")

@@ -1,4 +1,4 @@
-"""Commands about what was judged and promoted: promote, baselines, verify, history."""
+"""Commands about what was judged and promoted: promote, baselines, history."""
 
 from __future__ import annotations
 
@@ -53,27 +53,6 @@ def baselines(registry: Path, as_json: bool) -> None:
         click.echo(f"{'*' if in_force else ' '} {record.suite}/{record.name}  {record.promoted}  {record.sentence}")
     if not found:
         click.echo(f"nothing is promoted in {registry}")
-
-
-@click.command()
-@click.argument("adapter", type=click.Path(path_type=Path))
-@click.option("--verdict", type=click.Path(path_type=Path), help="verdict.json; beside the adapter by default.")
-@click.option("--suite-digest", help="Refuse a verdict of any other suite.")
-@json_option
-def verify(adapter: Path, verdict: Path | None, suite_digest: str | None, as_json: bool) -> None:
-    """Exit 0 only if a fresh ship verdict speaks of exactly these adapter files."""
-    from harness.clock import utc_now
-    from harness.trust.verdicts import verify_adapter
-
-    path = verdict or adapter.parent / "verdict.json"
-    found = verify_adapter(adapter, path, now=utc_now(), suite_digest=suite_digest)
-    if as_json:
-        print_json({"verified": True, "run": found.run_id, "suite": found.suite, "expires": found.expires})
-        return
-    click.echo(f"verified: run {found.run_id} of {found.suite} shipped this adapter; valid until {found.expires}")
-    click.echo("unsigned: this proves that the files are those judged, not who judged them")
-    if suite_digest is None:
-        click.echo(f"any suite was accepted; to accept only this one: --suite-digest {found.suite_digest}")
 
 
 @click.command()

@@ -68,7 +68,7 @@ def import_ratings(run: Path, ratings: tuple[Path, ...], min_gain: float, as_jso
     """Un-blind the RATINGS files that raters exported, and decide whether the candidate is preferred."""
     import sys
 
-    from harness.gate.verdict import EXIT_CODES, STATUS_DECISIONS
+    from harness.gate.deciding import EXIT_CODES, STATUS_DECISIONS
     from harness.review import import_review
 
     found = import_review(run, ratings, min_gain=min_gain)

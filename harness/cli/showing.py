@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.output import json_option, load, print_json, suite_options
+from harness.cli.printing import unguarded_output
 
 if TYPE_CHECKING:
     from harness.showing import Rendering, ShownRow
@@ -48,7 +49,7 @@ def print_row(shown: ShownRow) -> None:
 
     from harness.report.formatting import clean, one_line
 
-    console = Console(highlight=False)
+    console = Console(file=unguarded_output(), highlight=False)
     coloured = console.color_system is not None and not console.no_color
     marks = ("", "") if coloured else (OPEN, CLOSE)
     lines = [Text(one_line(clean(f"{shown.where} ({shown.held})")), style="bold")]
@@ -60,7 +61,7 @@ def print_row(shown: ShownRow) -> None:
         lines += [Text(), text, Text(), Text(_count(rendering, coloured=coloured))]
     if shown.reference is not None:
         lines += [Text(), Text(f"reference, which the model is not shown:\n{clean(shown.reference)}")]
-    lines += [Text(f"note: {note}", style="yellow") for note in shown.notes]
+    lines += [Text(f"note: {clean(note)}", style="yellow") for note in shown.notes]
     for line in lines:
         console.print(line, soft_wrap=True)
 

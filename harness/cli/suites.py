@@ -1,4 +1,4 @@
-"""Commands about suites: validate, init, plan."""
+"""Commands about suites: validate and plan."""
 
 from __future__ import annotations
 
@@ -35,35 +35,6 @@ def validate(suite: Path, settings: tuple[str, ...], as_json: bool) -> None:
     click.echo(f"{loaded.suite.suite} is valid; rows: {rows}")
     click.echo("\n".join(_data_lines(sets.formats)))
     say_notes(inputs.warnings, inputs.absent)
-
-
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--from", "data", type=click.Path(path_type=Path), help="Your rows (JSON Lines); else sample rows.")
-@json_option
-def init(folder: Path, data: Path | None, as_json: bool) -> None:
-    """Write a suite that validates and runs, from your rows or from sample rows."""
-    import shlex
-    from dataclasses import asdict
-
-    from harness.starting import write_suite
-
-    made = write_suite(folder, data)
-    if as_json:
-        print_json({"suite": str(folder), **asdict(made)})
-        return
-    click.echo(f"{folder}: wrote {', '.join(made.files)}")
-    source = data or "sample support tickets"
-    click.echo(f"{made.train_rows:,} rows to train on and {made.test_rows:,} to test on, drawn from {source}\nnext:")
-    place = shlex.quote(str(folder))
-    steps = {
-        "harness doctor": "is this machine ready?",
-        f"harness validate {place}": "are suite and rows as they should be?",
-        f"harness plan {place}": "what can so many test rows show?",
-        f"harness run {place}": "train, compare and decide",
-    }
-    for command, why in steps.items():
-        click.echo(f"  {command:<{max(map(len, steps))}}  {why}")
 
 
 @click.command()

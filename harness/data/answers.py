@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from harness.data.findings import Finding, finding
+from harness.data.rules import Finding, finding
 from harness.records import Example
 from harness.scoring.json_schema import SchemaValidator
 from harness.strict_json import StrictJsonError, parse
@@ -39,13 +39,10 @@ def truncated_answers(rows: Sequence[Example]) -> Iterator[Finding]:
 
 def schema_problems(rows: Sequence[Example], validator: SchemaValidator) -> Iterator[Finding]:
     """Answers that the schema of the suite refuses, with what is wrong first."""
-    judged: dict[str, tuple[str, ...]] = {}
-    for row in rows:
-        if row.target is None or not row.messages:
-            continue
-        if row.target not in judged:
-            judged[row.target] = validator.errors(row.target)
-        if problems := judged[row.target]:
+    answered = [(row, row.target) for row in rows if row.target is not None and row.messages]
+    validator.read_ahead(target for _, target in answered)
+    for row, target in answered:
+        if problems := validator.errors(target):
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             yield finding("schema", row.source, f"the answer violates the schema: {problems[0]}{more}")
 

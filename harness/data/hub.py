@@ -8,11 +8,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from harness.errors import BrokenRunError, InvalidInputError
+from harness.limits import TEXT_BYTES, read_within
 from harness.suite.declaration import HubRows
+from harness.suite.source import Document, read
 
 CARD = "README.md"
 KINDS = (".jsonl", ".json", ".csv", ".parquet", ".txt")
@@ -67,13 +66,16 @@ def fetch_snapshot(declared: HubRows, patterns: Sequence[str]) -> Path:
 
 def _configs(card: Path, declared: HubRows) -> list[dict[str, Any]]:
     """The configurations that a data set's card declares in its front matter; none without a card."""
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    front = re.match(r"---\r?\n(.*?\n)---\s*(?:\n|$)", text, re.DOTALL)
     try:
-        facts = YAML(typ="safe", pure=True).load(front[1]) if front else {}
-    except YAMLError as error:
-        raise InvalidInputError(f"{declared}: the front matter of its {CARD} is not YAML: {error}") from None
-    found = facts.get("configs") if isinstance(facts, dict) else None
+        text = read_within(card, TEXT_BYTES).decode("utf-8", errors="replace") if card.is_file() else ""
+    except OSError as error:
+        raise InvalidInputError(f"{declared}: its {CARD} cannot be read: {error.strerror}") from None
+    front = re.match(r"---\r?\n(.*?\n)---\s*(?:\n|$)", text, re.DOTALL)
+    document = read(front[1], most_bytes=TEXT_BYTES) if front else Document()
+    if document.problems:
+        what = document.problems[0].render(f"the front matter of its {CARD}")
+        raise InvalidInputError(f"{declared}: {what}")
+    found = document.data.get("configs") if isinstance(document.data, dict) else None
     listed = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
     return [item for item in listed if "data_files" in item]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.data.findings import Finding, finding
 from harness.data.folding import fold
 from harness.data.near_duplicates import is_one_edit
+from harness.data.rules import Finding, finding
 from harness.records import Example
 from harness.strict_json import StrictJsonError, parse
 

@@ -7,16 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 from harness.data.folding import fold
 from harness.data.near_duplicates import find_candidates, jaccard, pieces
 from harness.data.splits import prompt_key
 from harness.data.templates import without_templates
-from harness.records import Example
-
-# From the surest to the least sure. Normalised: the same after `fold`. Contained: word for word within a longer row.
-LeakKind = Literal["exact", "normalised", "contained", "near copy"]
+from harness.records import Example, LeakKind
 
 # So many words in a row are the same by copying, not by chance (Brown et al. 2020, arXiv 2005.14165, appendix C).
 SURE_WORDS = 13

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
+from harness.data.amounts import too_few
 from harness.data.answers import schema_problems, truncated_answers
-from harness.data.findings import RULES, Finding, finding
 from harness.data.labels import few_per_label, imbalance, label_series, label_spelling, unseen_labels
 from harness.data.leakage import Leak, find_leaks
 from harness.data.personal import personal_data
 from harness.data.repeats import Repeat, find_repeats
-from harness.data.shape import missing_negatives, odd_rows, template, too_few, unlike_training
+from harness.data.rules import RULES, Finding, finding
+from harness.data.shape import missing_negatives, odd_rows, template, unlike_training
 from harness.data.shift import shifted
 from harness.data.splits import HELD_OUT, overlaps, prompt_key
 from harness.records import Example

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.data.findings import Finding, finding
+from harness.data.rules import Finding, finding
 from harness.records import Example
 
 # Names that are reserved for examples (RFC 2606), and numbers of the range reserved for films and manuals.

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from harness.data.columns import Columns, columns_taken, rename_columns
 from harness.data.hub import Fetch, fetch_snapshot, find_files
+from harness.data.parquet import PARQUET, rows_of_parquet
 from harness.data.sources import (
     JSON_LINES,
     Row,
@@ -18,7 +19,7 @@ from harness.data.sources import (
     rows_of_text,
     unpack,
 )
-from harness.data.tables import CSV, PARQUET, parse_cells, rows_of_csv, rows_of_parquet
+from harness.data.tables import CSV, parse_cells, rows_of_csv
 from harness.suite.declaration import HubRows, RowsRef
 from harness.suite.load import LoadedSuite
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from harness.data.findings import Finding, finding
 from harness.data.folding import fold
-from harness.data.splits import MIN_TEST_ROWS, prompt_key
+from harness.data.rules import Finding, finding
+from harness.data.splits import prompt_key
 from harness.data.templates import shared_openings
 from harness.records import Example
 from harness.scoring.abstention import abstains
@@ -16,7 +16,6 @@ from harness.scoring.refusal import ANSWER, REFUSE, refuses
 from harness.strict_json import StrictJsonError, parse
 
 USUAL = 0.9  # of the rows, for the rest to be exceptions
-FEWEST_ROWS = 100
 FEWEST_FOR_SHAPE = 10
 TEMPLATE_SHARE = 0.9  # of all prompts (MISSION 52)
 SHOWN_KEYS = 8
@@ -87,18 +86,6 @@ def missing_negatives(train: Sequence[Example], test: Sequence[Example], place: 
         yield finding("no-negatives", asked.source, what, severity="warning")
     else:
         yield finding("no-negatives", place, "no training row is refused, left open, or labelled as none of the others")
-
-
-def too_few(
-    task: Mapping[str, Sequence[Example]], test: Sequence[Example], places: Mapping[str, str]
-) -> Iterator[Finding]:
-    """Whether there are fewer than 100 rows to train on or to test on; of raw text one row may be a book."""
-    for name, rows in task.items():
-        if 0 < len(rows) < FEWEST_ROWS and rows[0].messages:
-            yield finding("few-rows", places["train"], f"{len(rows)} rows to train on in {name}")
-    if len(test) < FEWEST_ROWS:
-        is_refused = len(test) < MIN_TEST_ROWS
-        yield finding("few-rows", places["test"], f"{len(test)} test rows", severity="error" if is_refused else None)
 
 
 def _form(row: Example, *, has_schema: bool) -> dict[str, str]:

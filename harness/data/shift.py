@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from harness.data.findings import Finding, finding
+from harness.data.rules import Finding, finding
 from harness.data.splits import prompt_key
 from harness.records import Example
 

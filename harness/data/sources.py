@@ -1,27 +1,25 @@
-"""Read rows strictly from JSON Lines, JSON arrays and raw text: the bytes that are hashed are those that are parsed.
-
-A file has at most 1 GiB, packed and unpacked, and a row 4 MiB; JSON nests at most 100 levels.
-"""
+"""Read rows strictly from JSON Lines, JSON arrays and raw text: the bytes that are hashed are those that are parsed."""
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InvalidInputError
+from harness.limits import FILE_BYTES, FILE_LINES, FILE_ROWS, ROW_BYTES, read_within
 from harness.strict_json import StrictJsonError, parse
 
-MAX_FILE_BYTES = 1 << 30
-MAX_ROW_BYTES = 4 << 20
 MAX_PROBLEMS_SHOWN = 20
+MAX_PROBLEMS_FOUND = 1000  # in one file; it is not read on
 JSON_LINES = "JSON Lines"
 
 _BOM = b"\xef\xbb\xbf"
@@ -67,14 +65,37 @@ def rows_of_lines(content: bytes, name: str) -> tuple[Row, ...]:
     _refuse_utf16(content, name)
     rows: list[Row] = []
     problems: list[str] = []
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(_lines(content, name), start=1):
         where = f"{name}:{number}"
         try:
             rows.extend(_parse_line(line, where))
         except ValueError as error:
             problems.append(f"{where}: {error}")
+        refuse_many_rows(rows, where)
+        if len(problems) == MAX_PROBLEMS_FOUND:
+            break
     raise_problems(problems)
     return tuple(rows)
+
+
+def _lines(content: bytes, name: str) -> Iterator[bytes]:
+    _refuse_many_lines(content.count(b"\n"), name)
+    begin = 0
+    while (end := content.find(b"\n", begin)) >= 0:
+        yield content[begin:end]
+        begin = end + 1
+    yield content[begin:]
+
+
+def _refuse_many_lines(lines: int, name: str) -> None:
+    if lines > FILE_LINES:
+        raise InvalidInputError(f"{name}:{FILE_LINES + 1}: over {FILE_LINES:,} lines; split the file")
+
+
+def refuse_many_rows(rows: Sequence[Row], where: str) -> None:
+    """Refuse a file that has more rows than a set may have; `where` is that of the last one read."""
+    if len(rows) > FILE_ROWS:
+        raise InvalidInputError(f"{where}: over {FILE_ROWS:,} rows; split the file")
 
 
 def rows_of_json(content: bytes, name: str) -> tuple[Row, ...]:
@@ -91,7 +112,7 @@ def rows_of_json(content: bytes, name: str) -> tuple[Row, ...]:
     problems: list[str] = []
     at, line, counted = _skip(text, at + 1), 1, 0
     closed = text.startswith("]", at)
-    while not closed:
+    while not closed and len(problems) < MAX_PROBLEMS_FOUND:
         line, counted = line + text.count("\n", counted, at), at
         try:
             end = _end_of_value(text, at)
@@ -104,6 +125,7 @@ def rows_of_json(content: bytes, name: str) -> tuple[Row, ...]:
             problems.append(_not_json(error, f"{name}:{line + error.line - 1}"))
         except ValueError as error:
             problems.append(f"{name}:{line}: {error}")
+        refuse_many_rows(rows, f"{name}:{line}")
         at = _skip(text, end)
         closed = not text.startswith(",", at)
         if not closed:
@@ -122,7 +144,7 @@ def rows_of_text(content: bytes, name: str) -> tuple[Row, ...]:
     """The paragraphs of raw text, which empty lines part, as {"text"} rows with the line where each begins.
 
     Raises:
-        InvalidInputError: it is not UTF-8.
+        InvalidInputError: it is not UTF-8, or has too many paragraphs, or too long a one.
     """
     rows: list[Row] = []
     first, paragraph = 1, list[str]()
@@ -131,23 +153,26 @@ def rows_of_text(content: bytes, name: str) -> tuple[Row, ...]:
             first = number if not paragraph else first
             paragraph.append(line)
         elif paragraph:
-            rows.append(Row(where=f"{name}:{first}", value={"text": "\n".join(paragraph)}))
+            text = "\n".join(paragraph)
+            if len(text) > ROW_BYTES:
+                raise InvalidInputError(f"{name}:{first}: the paragraph is over {ROW_BYTES:,} bytes")
+            rows.append(Row(where=f"{name}:{first}", value={"text": text}))
+            refuse_many_rows(rows, f"{name}:{first}")
             paragraph = []
     return tuple(rows)
 
 
-def read_limited(path: Path) -> bytes:
+def read_limited(path: Path, most: int = FILE_BYTES) -> bytes:
     """The bytes of a declared input file.
 
     Raises:
-        InvalidInputError: when it is missing, unreadable or over 1 GiB.
+        InvalidInputError: when it is missing, unreadable, no regular file or over `most` bytes.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InvalidInputError(f"{path}: over {MAX_FILE_BYTES:,} bytes; split the file")
-        return path.read_bytes()
+        return read_within(path, most)
     except OSError as error:
-        raise InvalidInputError(f"{path}: cannot be read: {error.strerror}") from None
+        split = "; split the file" if error.errno == errno.EFBIG else ""
+        raise InvalidInputError(f"{path}: cannot be read: {error.strerror}{split}") from None
 
 
 def unpack(content: bytes, name: str) -> bytes:
@@ -156,26 +181,26 @@ def unpack(content: bytes, name: str) -> bytes:
     Raises:
         InvalidInputError: they are damaged, end early, or are over 1 GiB; with the line up to which they could be read.
     """
-    parts: list[bytes] = []
     size = lines = 0
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
         try:
-            while part := stream.read1(1 << 16):
-                parts.append(part)
+            while part := stream.read1(1 << 16):  # measured first, so that nothing too large is ever held
                 size, lines = size + len(part), lines + part.count(b"\n")
-                if size > MAX_FILE_BYTES:
-                    raise InvalidInputError(f"{name}: over {MAX_FILE_BYTES:,} bytes when unpacked; split the file")
+                if size > FILE_BYTES:
+                    raise InvalidInputError(f"{name}: over {FILE_BYTES:,} bytes when unpacked; split the file")
         except (OSError, EOFError, zlib.error) as error:
             raise InvalidInputError(f"{name}:{lines + 1}: not whole gzip data: {error}") from None
-    return b"".join(parts)
+    _refuse_many_lines(lines, name)
+    return gzip.decompress(content)
 
 
 def decode(content: bytes, name: str) -> str:
     """The text of a UTF-8 file, without a byte order mark.
 
     Raises:
-        InvalidInputError: with the line of the first byte that is not UTF-8.
+        InvalidInputError: with the line of the first byte that is not UTF-8, or that is one too many.
     """
+    _refuse_many_lines(content.count(b"\n"), name)
     _refuse_utf16(content, name)
     try:
         return content.removeprefix(_BOM).decode("utf-8")
@@ -194,8 +219,8 @@ def raise_problems(problems: list[str]) -> None:
 
 
 def _parse_line(line: bytes, where: str) -> Iterator[Row]:
-    if len(line) > MAX_ROW_BYTES:
-        raise ValueError(f"the line is over {MAX_ROW_BYTES:,} bytes")
+    if len(line) > ROW_BYTES:
+        raise ValueError(f"the line is over {ROW_BYTES:,} bytes")
     try:
         text = line.removeprefix(_BOM).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -209,8 +234,8 @@ def _parse_line(line: bytes, where: str) -> Iterator[Row]:
 
 
 def _parse_row(text: str) -> dict[str, Any]:
-    if len(text) > MAX_ROW_BYTES:
-        raise ValueError(f"the row is over {MAX_ROW_BYTES:,} bytes")
+    if len(text) > ROW_BYTES:
+        raise ValueError(f"the row is over {ROW_BYTES:,} bytes")
     value = parse(text)
     if not isinstance(value, dict):
         hint = "; a file that is one JSON array is named .json" if isinstance(value, list) else ""

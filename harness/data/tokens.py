@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.data.findings import Finding, finding
 from harness.data.local_tokenizer import LocalTokenizer
-from harness.engine.chat import prompt_ids, training_ids, with_system
+from harness.data.rules import Finding, finding
+from harness.engine.chat import prompt_ids, text_ids, training_ids, with_system
 from harness.errors import InvalidInputError
 from harness.records import Example, Message
 from harness.suite.training import Train
@@ -63,7 +63,7 @@ def out_of_reach(rows: Sequence[Example], tokenizer: LocalTokenizer, *, max_new_
         if row.target is None or len(row.target.encode("utf-8")) <= max_new_tokens:
             continue
         if row.target not in counts:
-            counts[row.target] = len(tokenizer(row.target)["input_ids"])
+            counts[row.target] = len(text_ids(tokenizer, row.target))
         if (tokens := counts[row.target]) > max_new_tokens:
             what = f"the right answer has {tokens:,} tokens; decoding.max_new_tokens is {max_new_tokens:,}"
             yield finding("out-of-reach", row.source, what)

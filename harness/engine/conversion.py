@@ -21,6 +21,7 @@ def convert_gguf(gguf: Path, target: Path, source: Mapping[str, str | int]) -> N
     model = LlamaForCausalLM(LlamaConfig(**settings))
     model.load_state_dict(loaded.state_dict())
     model.generation_config = loaded.generation_config
+    # The folder is a temporary one, made durable and put in place by `harness.files.new_folder`.
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     write_json(target / "source.json", dict(source))

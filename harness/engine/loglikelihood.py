@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,6 +22,7 @@ from harness.engine.generate import compute_prefix, prefix_length
 from harness.engine.meter import Meter
 
 Tokens = tuple[int, ...]
+T = TypeVar("T")
 MOST_NESTED = 200  # prefixes within prefixes that are looked at
 MIN_SHARED_TOKENS = 64  # a shorter prefix costs more as a pass of its own than it saves
 
@@ -82,7 +83,7 @@ def score_continuations(
     return in_order_of_requests(units, [score_unit(model, unit, meter=meter, before=before) for unit in units])
 
 
-def in_order_of_requests(units: Sequence[ScoringUnit], scores: Sequence[Sequence[Scored]]) -> list[Scored]:
+def in_order_of_requests(units: Sequence[ScoringUnit], scores: Sequence[Sequence[T]]) -> list[T]:
     """The scores of all units, one for each request."""
     results = {
         index: score

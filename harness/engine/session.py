@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -26,6 +26,7 @@ from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, ScoringUnit, in_order_of_requests, plan_units, score_unit
 from harness.engine.meter import Meter
 from harness.engine.recall import Recall, answer_sample, read_answers, score_sample
+from harness.engine.share import Share
 from harness.engine.tuned import ReadyModel, TunedModels
 from harness.records import Message
 
@@ -33,9 +34,10 @@ from harness.records import Message
 class ModelSession:
     """The base model with named adapters; `adapter=None` everywhere means the base model itself."""
 
-    def __init__(self, base: LoadedModel, meter: Meter) -> None:
+    def __init__(self, base: LoadedModel, meter: Meter, share: Share | None = None) -> None:
         self.base, self.meter = base, meter
         self.recall: Recall | None = None  # None: everything is computed and nothing kept
+        self.share = share  # None: everything is computed here
         self._tuned = TunedModels(base)
 
     @property
@@ -43,13 +45,19 @@ class ModelSession:
         """The base model's tokenizer, which every system uses."""
         return self.base.tokenizer
 
-    def attach(self, name: str, folder: Path) -> None:
+    def attach(self, name: str, folder: Path, files: Mapping[str, str] | None = None) -> None:
         """Load the result of a training under `name`, leaving the base weights and other results alone.
+
+        Args:
+            name: of the system that answers with it.
+            folder: where it lies.
+            files: file -> SHA-256 of what it must be; None takes the folder as it is.
 
         Raises:
             InvalidInputError: it is not exactly what its configuration describes for this base model.
+            BrokenRunError: a file is not the one of `files`, or loading it changed the base model.
         """
-        self._tuned.attach(name, folder)
+        self._tuned.attach(name, folder, files)
 
     def using(self, adapter: str | None) -> AbstractContextManager[ReadyModel]:
         """The causal model with one result in effect, or none."""
@@ -73,9 +81,14 @@ class ModelSession:
         adapter: str | None,
         draws: Sequence[int] | None = None,
     ) -> Iterator[Generation]:
-        """Answers to prompts (token ids), wave by wave; `draws` numbers the repetitions of a sampled prompt."""
+        """Answers to prompts (token ids), wave by wave; `draws` numbers the repetitions of a sampled prompt.
+
+        Waves that are another shard's are left out.
+        """
         numbers = [0] * len(prompts) if draws is None else draws
         for wave in plan_waves(prompts, settings.batch_size):
+            if self.share is not None and not self.share.takes_next():
+                continue
             rows, drawn = [prompts[index] for index in wave], [numbers[index] for index in wave]
             answers = self._wave(rows, drawn, settings, adapter)
             yield from (replace(answer, index=wave[answer.index]) for answer in answers)
@@ -153,13 +166,17 @@ class ModelSession:
         recall.note(adapter, tokens, answer_sample(recall.weights[adapter], prompts, stored, again))
         return list(read_answers(stored, self.tokenizer, settings))
 
-    def score(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None) -> list[Scored]:
-        """Log-probabilities of (context ids, continuation ids)."""
+    def score(
+        self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None
+    ) -> list[Scored | None]:
+        """Log-probabilities of (context ids, continuation ids); None for what is another shard's."""
         units = plan_units(requests)
         return in_order_of_requests(units, [self._unit(unit, adapter) for unit in units])
 
-    def _unit(self, unit: ScoringUnit, adapter: str | None) -> list[Scored]:
+    def _unit(self, unit: ScoringUnit, adapter: str | None) -> Sequence[Scored | None]:
         """One scoring unit, read back where it is stored."""
+        if self.share is not None and not self.share.takes_next():
+            return [None] * len(unit.requests)
 
         def compute(wanted: ScoringUnit) -> list[Scored]:
             with self.using(adapter) as ready:
@@ -199,6 +216,8 @@ class ModelSession:
         head = self._tuned.heads[adapter].weight
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         for first, last in cut_batches([len(prompts[index]) for index in order]):
+            if self.share is not None and not self.share.takes_next():
+                continue
             batch = order[first:last]
             ids = torch.zeros(len(batch), len(prompts[batch[-1]]), dtype=torch.long)
             for place, index in enumerate(batch):

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file
-from transformers import AutoConfig
+from safetensors.torch import load
 
 from harness.engine.artefacts import (
+    ADAPTER_CONFIG,
     CLASSES,
+    MODEL_CONFIG,
     VIRTUAL_TYPES,
     files_of,
     is_whole_model,
-    read_json,
+    parse_json,
 )
 from harness.engine.attention import Layers
 from harness.engine.loading import LoadedModel
 from harness.engine.lora import ActiveAdapter, switchable
 from harness.engine.virtual import stored_shape, virtual_layers
-from harness.errors import InvalidInputError
+from harness.errors import BrokenRunError, InvalidInputError
 
 HEAD = "base_model.model.score.weight"  # of a classifier, (classes, hidden)
 VIRTUAL = "prompt_embeddings"
+# What the weights were before the training is past, and some ways to begin change the base model when they are loaded.
+BEGUN = {"init_lora_weights", "eva_config", "loftq_config", "runtime_config"}
 # Where a file lies, who wrote it and how it was stored do not change what a model computes.
 NOT_COMPUTED = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"}
 
@@ -54,6 +60,7 @@ class TunedModels:
     def __init__(self, base: LoadedModel) -> None:
         self._base = base
         self._own = dict(base.model.named_parameters())  # before an adapter renames them
+        self._untouched: list[tuple[int, int]] = []  # what they were before the first adapter
         self._peft: PeftModel | None = None
         self._switch: ActiveAdapter | None = None  # while all adapters are plain LoRA
         self._labels: dict[str, str] = {}  # a system may have a name that no module can have
@@ -61,32 +68,48 @@ class TunedModels:
         self._weights: dict[str, dict[str, torch.Tensor]] = {}
         self.heads: dict[str, ClassHead] = {}
 
-    def attach(self, name: str, folder: Path) -> None:
+    def attach(self, name: str, folder: Path, digests: Mapping[str, str] | None = None) -> None:
         """Load the result in `folder` under `name`, leaving the base weights and other results alone.
 
         Raises:
             InvalidInputError: files missing, a tensor that is not finite, or tensors that are not exactly those
                 of what the configuration describes for this base model.
+            BrokenRunError: a file is not the one of `digests` (file -> SHA-256), or the base weights changed.
         """
-        files = files_of(folder)
-        tensors = {key: value for file in files if file.endswith(".safetensors") for key, value in _load(folder, file)}
+        files = files_of(folder) if digests is None else tuple(digests)
+        settings: dict[str, Any] = {}
+        tensors: dict[str, torch.Tensor] = {}
+        for file in files:
+            content = _read(folder / file, digests[file] if digests is not None else None)
+            if file.endswith(".safetensors"):
+                tensors |= load(content)
+            else:
+                settings[file] = parse_json(folder / file, content)
         if broken := [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
             raise InvalidInputError(f"{folder}: {len(broken)} tensors are not finite, the first is {broken[0]}")
         if is_whole_model(files):
-            self._attach_weights(name, folder, tensors)
+            self._attach_weights(name, folder, settings[MODEL_CONFIG], tensors)
             return
-        config = PeftConfig.from_pretrained(folder)
+        declared = {key: value for key, value in settings[ADAPTER_CONFIG].items() if key not in BEGUN}
+        with _in_words(folder):
+            config = PeftConfig.from_peft_type(**declared)
         if CLASSES in files:
-            self.heads[name] = self._class_head(folder, tensors)
+            self.heads[name] = self._class_head(folder, settings[CLASSES], tensors)
             config.task_type, config.modules_to_save = "CAUSAL_LM", None
         if str(config.peft_type.value) in VIRTUAL_TYPES:
             self._attach_virtual(name, folder, config, tensors)
         else:
+            self._untouched = self._untouched or _fingerprint(self._own)
             self._attach_peft(name, folder, config, tensors)
+            if _fingerprint(self._own) != self._untouched:
+                raise BrokenRunError(f"{folder}: loading it changed the base model's own weights; nothing was judged")
 
-    def _attach_weights(self, name: str, folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    def _attach_weights(self, name: str, folder: Path, config: Any, tensors: dict[str, torch.Tensor]) -> None:
         ours = self._base.model.config.to_dict()
-        theirs = AutoConfig.from_pretrained(folder, trust_remote_code=False).to_dict()
+        with _in_words(folder):
+            # The class is the base's, whatever the file says; so what the file says is compared apart.
+            theirs = type(self._base.model.config).from_dict(config).to_dict()
+        theirs["model_type"] = config.get("model_type")
         differing = [key for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
         if changed := [key for key in differing if key not in NOT_COMPUTED]:
             raise InvalidInputError(
@@ -107,10 +130,11 @@ class TunedModels:
     def _attach_peft(self, name: str, folder: Path, config: Any, tensors: dict[str, torch.Tensor]) -> None:
         config.inference_mode = True
         label = self._labels.setdefault(name, f"arm{len(self._labels)}")
-        if self._peft is None:
-            self._peft = PeftModel(self._base.model, config, adapter_name=label)
-        else:
-            self._peft.add_adapter(label, config)
+        with _in_words(folder):
+            if self._peft is None:
+                self._peft = PeftModel(self._base.model, config, adapter_name=label)
+            else:
+                self._peft.add_adapter(label, config)
         expected = get_peft_model_state_dict(self._peft, adapter_name=label, save_embedding_layers=False)
         # By storage: PEFT hands the base model's own biases out as part of such an adapter, and loads over them.
         own = {weight.data_ptr() for weight in self._own.values()}
@@ -125,9 +149,8 @@ class TunedModels:
         self._peft.requires_grad_(False).eval()
         self._switch = switchable(self._peft)
 
-    def _class_head(self, folder: Path, tensors: dict[str, torch.Tensor]) -> ClassHead:
+    def _class_head(self, folder: Path, labels: Any, tensors: dict[str, torch.Tensor]) -> ClassHead:
         """Take the head out of a classifier's tensors, which leaves an adapter."""
-        labels = read_json(folder / CLASSES)
         texts = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
         if not texts or len(set(labels)) != len(labels):
             raise InvalidInputError(f"{folder / CLASSES}: must be a list of different texts, the labels")
@@ -167,8 +190,32 @@ class TunedModels:
             yield self._peft.get_base_model()
 
 
-def _load(folder: Path, file: str) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from load_file(folder / file).items()
+def _read(path: Path, digest: str | None) -> bytes:
+    """The bytes of a file, read once: a mapped file would change under the model that was made of it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BrokenRunError(f"{path}: cannot be read: {error.strerror}") from None
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise BrokenRunError(f"{path}: changed since the run read it first; run again when nothing writes to it")
+    return content
+
+
+@contextlib.contextmanager
+def _in_words(folder: Path) -> Iterator[None]:
+    """What a library raises at a configuration that does not go with the base model is no fault of the program."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, NotImplementedError, StrictDataclassError) as error:
+        raise InvalidInputError(f"{folder}: cannot be attached to this base model: {error}") from None
+
+
+def _fingerprint(weights: Mapping[str, torch.Tensor]) -> list[tuple[int, int]]:
+    """Where each float32 weight lies, and the sum of its bits, which a change by accident does not leave as it was."""
+    bits = (
+        (weight.data_ptr(), weight.detach().cpu().contiguous().numpy().view(np.uint32)) for weight in weights.values()
+    )
+    return [(place, int(numbers.sum(dtype=np.uint64))) for place, numbers in bits]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from harness.errors import BrokenRunError
 from harness.records import (
@@ -11,6 +12,7 @@ from harness.records import (
     BenchmarkResult,
     DriftRow,
     Example,
+    LeakedExample,
     Liveness,
     Prediction,
     Preference,
@@ -18,6 +20,8 @@ from harness.records import (
     ScoreResult,
     TrainingHistory,
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,7 @@ class Evidence:
     liveness: Liveness | None
     seed: int
     locked: str | None = None  # when the suite was locked, ISO 8601; None: it was not
+    leaks: tuple[LeakedExample, ...] = ()  # test examples that stand among the training rows
 
 
 def index_answers(
@@ -132,6 +137,40 @@ def index_preferences(
     for (judge, baseline), found in indexed.items():
         _require_equal_ids(f"judge {judge} on {baseline}", ids, set(found))
     return indexed
+
+
+def require_known(leaks: Iterable[LeakedExample], examples: Iterable[Example]) -> tuple[LeakedExample, ...]:
+    """The leaks, once each is found to be of another test example.
+
+    Raises:
+        BrokenRunError: a leak of an example that there is not, or two of one.
+    """
+    left = {example.id for example in examples}
+    found = tuple(leaks)
+    for leak in found:
+        if leak.example_id not in left:
+            raise BrokenRunError(f"leaks: example {leak.example_id!r} is not in the test set, or is there twice")
+        left.remove(leak.example_id)
+    return found
+
+
+def without_leaks(evidence: Evidence) -> Evidence:
+    """The evidence as it were without the test examples that stand among the training rows."""
+    leaked = {leak.example_id for leak in evidence.leaks}
+    clean = tuple(example for example in evidence.examples["test"] if example.id not in leaked)
+
+    def kept(found: Mapping[str, T]) -> dict[str, T]:
+        return {key: item for key, item in found.items() if key not in leaked}
+
+    return replace(
+        evidence,
+        examples={**evidence.examples, "test": clean},
+        answers={arm: kept(found) if arm[1] == "test" else found for arm, found in evidence.answers.items()},
+        scores={arm: kept(found) if arm[1] == "test" else found for arm, found in evidence.scores.items()},
+        preferences={pair: kept(found) for pair, found in evidence.preferences.items()},
+        pool={**evidence.pool, "test": evidence.pool["test"] - len(evidence.examples["test"]) + len(clean)},
+        leaks=(),
+    )
 
 
 def index_benchmarks(

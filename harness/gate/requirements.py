@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from harness.errors import BrokenRunError, InvalidInputError
@@ -113,6 +114,23 @@ def preferences_wanted(suite: Suite, absent: Collection[str]) -> tuple[tuple[str
             if baseline not in absent
         )
     )
+
+
+def planned_checks(suite: Suite, absent: Collection[str]) -> dict[str, int]:
+    """Check kind -> how many results a verdict must have: one a baseline of a gain, and the one that is always on.
+
+    Counted from the suite and not from what was found, so that a check that was never made is missed. Baselines that
+    are `absent` count where a check names them.
+    """
+    present = [name for name in suite.baselines if name not in absent]
+    planned = Counter({"adapter_is_live": 1})
+    for check in suite.checks:
+        if isinstance(check, BetterThan | RecipeBetterThan | Preferred):
+            planned[check.kind] += len(present if check.baselines == "all" else check.baselines)
+            planned[check.kind] += isinstance(check, BetterThan) and check.require == "any"
+        else:
+            planned[check.kind] += 1
+    return {kind: count for kind, count in planned.items() if count}
 
 
 def refuse_incomplete_plan(suite: Suite, planned: Mapping[str, int], absent: Mapping[str, str]) -> None:

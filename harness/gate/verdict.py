@@ -6,24 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from harness.errors import ExitCode, InvalidInputError
-from harness.findings import CheckResult, Decision, LookCount, Status, Verdict
-from harness.gate.checks import run_check
+from harness.errors import InvalidInputError
+from harness.findings import CheckResult, Decision, LookCount, Verdict
+from harness.gate.deciding import decide_from_checks
 from harness.gate.evidence import Evidence, refuse_partial
+from harness.gate.leaks import run_check_despite_leaks
 from harness.gate.training import adapter_is_live
 from harness.suite.checks import BetterThan, CheckSpec, Preferred, RecipeBetterThan, ValidOutput
 from harness.suite.schema import Suite
 from harness.suite.systems import ConstrainedSystem, FewShotSystem, RetrievalSystem
-
-EXIT_CODES: dict[Decision, ExitCode] = {
-    "ship": ExitCode.SHIP,
-    "hold": ExitCode.HOLD,
-    "undecided": ExitCode.UNDECIDED,
-}
-
-
-# What a single comparison amounts to when it is all there is.
-STATUS_DECISIONS: dict[Status, Decision] = {"pass": "ship", "fail": "hold", "undecided": "undecided"}
 
 
 def decide(
@@ -49,7 +40,7 @@ def decide(
     results = [
         _within_budget(result, looks) if _uses_test_set(check) else result
         for check in suite.checks
-        for result in run_check(check, evidence, statistics)
+        for result in run_check_despite_leaks(check, evidence, statistics)
     ]
     results += _nothing_compared(suite, results)
     results.append(adapter_is_live(evidence))
@@ -61,18 +52,6 @@ def decide(
     notes += _looks(looks, suite.statistics.alpha)
     notes += [f"{r.name} was undecided and accepted: {r.accepted}" for r in results if r.accepted]
     return Verdict(decision=decision, sentence=_sentence(decision, results), checks=tuple(results), notes=tuple(notes))
-
-
-def decide_from_checks(results: Sequence[CheckResult]) -> Decision:
-    """A failed blocking check holds; an undecided one, or none at all, leaves it undecided; else it ships."""
-    blocking = [result for result in results if result.blocking]
-    if any(result.status == "fail" for result in blocking):
-        return "hold"
-    # That the adapter does something is no evidence that it does anything well.
-    declared = [result for result in blocking if result.kind != "adapter_is_live"]
-    if not declared or any(result.status == "undecided" and not result.accepted for result in blocking):
-        return "undecided"
-    return "ship"
 
 
 def _nothing_compared(suite: Suite, results: Sequence[CheckResult]) -> list[CheckResult]:
@@ -183,9 +162,11 @@ def _sentence(decision: Decision, results: Sequence[CheckResult]) -> str:
 
 
 def _beats(results: Sequence[CheckResult]) -> str:
-    beaten = [result for result in results if result.kind == "better_than" and result.status == "pass"]
+    passed = [result for result in results if result.kind == "better_than" and result.status == "pass"]
+    beaten = [result for result in passed if result.baseline is not None]
     if not beaten:
-        return "no baseline was shown to be beaten"
+        # Where beating any of several is enough, no one of them is named, and the reason says which were beaten.
+        return "; ".join(result.reason for result in passed) or "no baseline was shown to be beaten"
     closest = min(beaten, key=lambda result: result.observed or 0.0)
     arms = len({result.baseline for result in beaten})
     every = f"all {arms} baselines" if arms > 1 else f"{closest.baseline}, the only baseline,"
@@ -210,7 +191,7 @@ def _kept(result: CheckResult) -> str:
 
 
 def _lost(result: CheckResult) -> str:
-    if result.kind == "better_than":
+    if result.kind == "better_than" and result.baseline is not None:
         return f"worse than {result.baseline} by {-100 * (result.observed or 0.0):.1f} points"
     if result.kind == "valid_output":
         return f"only {result.observed:.1%} of {result.n:,} answers are valid, the bar is {result.limit:.1%}"
@@ -220,9 +201,9 @@ def _lost(result: CheckResult) -> str:
 
 
 def _open(result: CheckResult) -> str:
-    shown = result.low is not None and result.low > (result.limit or 0.0)
-    # A gain that is shown, and yet undecided, is undecided for another reason than its size.
-    if result.kind == "better_than" and result.observed is not None and not shown:
+    # A gain is undecided for its size where its interval reaches the bar; for anything else there is the reason.
+    is_small = result.low is not None and result.low <= (result.limit or 0.0)
+    if result.kind == "better_than" and result.observed is not None and is_small:
         gain = f"{100 * result.observed:+.1f} points on {result.n} examples"
         return f"not shown to beat {result.baseline} ({gain})"
     if result.kind == "valid_output" and result.observed is not None:

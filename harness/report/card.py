@@ -37,8 +37,9 @@ class CardFacts:
     signature: str
     files: Mapping[str, str]  # file of the adapter -> SHA-256
     suite_digest: str
-    verdict_digest: str
+    verdict_digest: str  # of the file
     expires: str
+    signed_by: str  # the id of the key that the verdict is signed with; empty: it is not signed
     levels: tuple[float, ...]  # confidence of the intervals, two-sided
     alpha: float
 

@@ -10,7 +10,7 @@ NOTHING = "–"
 
 # What may not reach a terminal, an XML file or a reader's eye as itself: C0 and C1 controls (but tab and
 # newline), lone surrogates, non-characters, and the marks that reorder or hide text (CVE-2021-42574).
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
     "\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
 )
@@ -20,7 +20,7 @@ _SHARES = re.compile(r"(accuracy|_match|_valid|_f1|_rate)$")
 
 def clean(text: str) -> str:
     """Return text in which every control or invisible character is a visible mark; CR LF becomes newline."""
-    return _UNSAFE.sub(_mark, text.replace("\r\n", "\n"))
+    return UNSAFE.sub(_mark, text.replace("\r\n", "\n"))
 
 
 def _mark(match: re.Match[str]) -> str:

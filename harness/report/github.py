@@ -7,12 +7,13 @@ Runner.Worker/Handlers/ScriptHandler.cs and OutputManager.cs), and takes back ex
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from harness.findings import CheckResult, Status
-from harness.report.formatting import clean, clip, one_line
+from harness.report.formatting import UNSAFE, clean, clip, one_line
 
 if TYPE_CHECKING:  # reading suites takes libraries that inert text does not need
     from harness.suite.checks import CheckSpec
@@ -31,7 +32,8 @@ _SUBJECTS = ("scorer", "benchmark", "judge", "prompts")
 # The runner compares by the rules of a language, which see neither white space nor marks without width, so all that
 # is not printable ASCII may stand before and between the characters of a command.
 _COMMAND = re.compile(r"(?:\A|(?<=[\r\n]))(?=[^!-9;-~\r\n]*:[^!-~\r\n]*:)")
-_OLD_COMMAND = re.compile(r"#[^!-~\r\n]*#(?=[^!-~\r\n]*\[)")
+# Azure Pipelines and TeamCity name what they obey: ##vso[...], ##teamcity[...].
+_OLD_COMMAND = re.compile(r"#[^!-~\r\n]*#(?=[^!-~\r\n]*(?:[A-Za-z]\w*)?\[)")
 
 
 def check_annotations(checks: Sequence[CheckResult], suite: LoadedSuite, file: str | None) -> tuple[str, ...]:
@@ -69,8 +71,9 @@ def inert(text: str) -> str:
 
 
 def inert_json(text: str) -> str:
-    """Return the same JSON value, on one line as before, in which the runner finds no command."""
-    return _OLD_COMMAND.sub(lambda match: match[0].replace("#", "\\u0023"), text)
+    """Return the same JSON value, on one line as before, in which neither runner nor terminal finds a command."""
+    text = _OLD_COMMAND.sub(lambda match: match[0].replace("#", "\\u0023"), text)
+    return UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _kind(check: CheckResult) -> Kind | None:

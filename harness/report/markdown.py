@@ -40,6 +40,7 @@ SHOWN_CHANGES = 3
 SHOWN_NOTES = 8
 SHOWN_CHECKS = 30
 SHORT_LIMIT = 100
+FACT_LIMIT = 160
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$]|^[-+=]|(?<=^\d)[.)])")
 # A mention, an issue number and a bare address become links on GitHub even where their characters are
@@ -149,7 +150,7 @@ def _essentials(page: Page) -> str:
 def _line(facts: Sequence[Fact]) -> str:
     return " · ".join(
         f"{escape(fact.label, SHORT_LIMIT)}: "
-        + (f"`{_code(fact.value, SHORT_LIMIT)}`" if fact.code else escape(fact.value, SHORT_LIMIT))
+        + (f"`{_code(fact.value, SHORT_LIMIT)}`" if fact.code else escape(fact.value, FACT_LIMIT))
         for fact in facts
     )
 
@@ -164,6 +165,7 @@ def _folded(page: Page) -> list[tuple[str, str]]:
         ("how each check was decided", _details("How each check was decided", _decided(page.checks))),
         ("arms", _details("Arms", _arms(page.arms))),
         ("further scores", _details("Further scores", _score_block(page.scores))),
+        ("leakage", _details("Leakage", _leakage(page))),
         *changes,
         ("slices", _details("Slices", "\n\n".join(map(_slices, page.slices)))),
         ("schema errors", _details("Schema errors", _schema_errors(page))),
@@ -231,6 +233,25 @@ def _score_block(scores: ScoreTable) -> str:
     header = ["System", *_score_headers(scores.columns)]
     rows = [[_system(row.system, is_candidate=row.is_candidate), *map(_cell, row.cells)] for row in scores.rows]
     return f"**{escape(scores.title)}**\n\n" + table(header, rows, right=range(1, len(header)))
+
+
+def _leakage(page: Page) -> str:
+    found = page.leakage
+    if found is None:
+        return ""
+    header = ("System", f"Clean subset, n = {found.clean_n}", f"All rows, n = {found.n}", "Gain, clean", "Gain, all")
+    scores = [
+        (_system(row.system, is_candidate=row.is_candidate), row.clean, row.full, row.clean_gain, row.full_gain)
+        for row in found.rows
+    ]
+    leaks = [map(escape, (row.id, row.source, row.twin, row.how, row.sure)) for row in found.leaks]
+    return "\n\n".join(
+        (
+            f"{escape(found.sentence, SENTENCE_LIMIT)} {found.looked_for}",
+            f"**{escape(found.scorer)}**\n\n{table(header, scores, right=range(1, 5))}",
+            table(("Test row", "Where", "Training row", "How", "Sure"), map(tuple, leaks)) + f"\n\n{found.more}",
+        )
+    ).rstrip()
 
 
 def _changes(change: ChangeSet, candidate: str) -> str:

@@ -13,8 +13,9 @@ def flat_metrics(record: RunRecord) -> dict[str, float]:
     """Return name -> value, such as "test.exact_match.candidate": 0.88; shares 0 to 1, losses nats per token.
 
     Names: `<data set or benchmark>.<scorer>.<system>[.<tag>]`, `gain.<scorer>.<baseline>[.<tag>]`,
-    `use.<what>.<system>`, `break_even.<endpoint>`, `checks.<status>`, `training.*` and `cost.*`. What is not known
-    has no entry, and neither has a loss that is not finite.
+    `leakage.rows` and `leakage.sure`, without those rows `clean.<scorer>.<system>` and
+    `clean_gain.<scorer>.<baseline>`, `use.<what>.<system>`, `break_even.<endpoint>`, `checks.<status>`, `training.*`
+    and `cost.*`. What is not known has no entry, and neither has a loss that is not finite.
 
     Raises:
         ValueError: any other number is not finite.
@@ -22,6 +23,7 @@ def flat_metrics(record: RunRecord) -> dict[str, float]:
     metrics = {
         **_summaries((*record.summaries, *(item for item in record.benchmark_summaries if item.tag is None))),
         **_gains(record.comparisons),
+        **_leakage(record),
         **_use(record.arms),
         **{f"break_even.{b.endpoint}": float(b.requests) for b in record.break_even if b.requests is not None},
         **_checks(record),
@@ -46,6 +48,17 @@ def _gains(comparisons: Iterable[Comparison]) -> dict[str, float]:
         ".".join(part for part in ("gain", item.scorer, item.baseline, item.tag) if part): item.delta.value
         for item in comparisons
     }
+
+
+def _leakage(record: RunRecord) -> dict[str, float]:
+    if not record.leaks.compared:
+        return {}
+    leaks, clean = record.leaks.leaks, record.clean
+    found = {"leakage.rows": float(len(leaks)), "leakage.sure": float(sum(leak.is_sure for leak in leaks))}
+    if clean is None:
+        return found
+    scores = {f"clean.{clean.scorer}.{item.system}": item.estimate.value for item in clean.summaries}
+    return found | scores | {f"clean_{name}": value for name, value in _gains(clean.comparisons).items()}
 
 
 def _use(arms: Iterable[ArmUse]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from harness.report.page_sections import (
     CalibrationView,
     HistoryView,
     JudgedRow,
+    LeakageView,
     LengthRow,
     LossCurve,
     LossRow,
@@ -329,6 +330,7 @@ class Page:
     candidate: str
     arms: ArmTable
     scores: ScoreTable  # those that the arm table does not show
+    leakage: LeakageView | None  # None: no test row stands among the training rows
     slices: tuple[SliceTable, ...]
     tag_scores: tuple[ScoreTable, ...]
     comparisons: tuple[ComparisonRow, ...]

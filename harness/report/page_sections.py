@@ -1,4 +1,4 @@
-"""The parts of the page model that stand alone: losses, schema errors, lengths, calibration, judges, earlier runs.
+"""The parts of the page model that stand alone: losses, leaks, schema errors, lengths, calibration, judges, history.
 
 As everywhere in the page model, texts are ready to show and numbers are only drawn.
 """
@@ -32,6 +32,43 @@ class LossRow:
     train: str
     validation: str
     mark: str  # "best", "stopped" or empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanScoreRow:
+    """One system's headline score on the clean subset and on all rows, and the candidate's gain over it on both."""
+
+    system: str
+    is_candidate: bool
+    full: str
+    clean: str
+    full_gain: str
+    clean_gain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakRow:
+    """One test row that stands among the training rows: where both are, and how alike they are."""
+
+    id: str
+    source: str
+    twin: str
+    how: str
+    sure: str  # "yes" or "possible"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakageView:
+    """Which test rows stand among the training rows, and what every system scores without them."""
+
+    sentence: str
+    looked_for: str
+    scorer: str
+    n: str
+    clean_n: str
+    rows: tuple[CleanScoreRow, ...]
+    leaks: tuple[LeakRow, ...]
+    more: str  # how many leaks are not shown, or empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ _STYLES: dict[Decision | Status, str] = {
 
 
 def print_summary(page: Page, console: Console) -> None:
-    """Print the verdict with its sentence, the check table, every arm, the other scores and the warnings."""
+    """Print the verdict with its sentence, the checks, what it can be trusted with, every arm, scores and warnings."""
     console.print()
     console.print(Text(f"{page.symbol} {page.word.upper()}", style=_STYLES[page.decision]), _plain(page.suite))
     console.print(_plain(page.sentence))
@@ -33,6 +33,7 @@ def print_summary(page: Page, console: Console) -> None:
     for check in page.checks:
         if check.status != "pass":
             console.print(_told(check))
+    console.print(_plain(" · ".join(f"{fact.label}: {fact.value}" for fact in page.trust)))
     for scores, use in ((True, True),) if console.width >= WIDE else ((True, False), (False, True)):
         console.print(_arm_table(page.arms, scores=scores, use=use))
     for line in page.arms.break_even:

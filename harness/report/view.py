@@ -19,6 +19,7 @@ from harness.report.view_checks import DECISION_SYMBOLS, DECISION_WORDS, check_r
 from harness.report.view_examples import change_sets, example_set
 from harness.report.view_first_screen import essentials, highlights, trust_facts
 from harness.report.view_history import history_view
+from harness.report.view_leakage import leakage_view
 from harness.report.view_scores import slice_tables, tag_scores
 from harness.report.view_training import liveness_facts, training_view
 
@@ -56,6 +57,7 @@ def build_page(record: RunRecord) -> Page:
         candidate=clean(record.candidate),
         arms=arm_table(record, examples),
         scores=further_scores(record, systems, examples),
+        leakage=leakage_view(record),
         slices=slice_tables(record, comparisons),
         tag_scores=tag_scores(record, systems),
         comparisons=comparisons,

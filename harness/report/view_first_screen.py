@@ -9,6 +9,7 @@ from harness.records import RunManifest
 from harness.report.formatting import NOTHING, clean, count, duration, moment, plural, points
 from harness.report.page import ChangeSet, ChangeSide, Fact, Highlights
 from harness.report.view_checks import short_title
+from harness.report.view_leakage import leakage_facts
 
 SHOWN_EXAMPLES = 3
 SHOWN_SLICES = 2
@@ -65,17 +66,18 @@ def trust_facts(record: RunRecord) -> tuple[Fact, ...]:
     return (
         Fact(label="Examples", value=_sizes(record)),
         Fact(label="Detectable", value=", ".join(_effects(record)) or NOTHING, whole=DETECTABLE),
-        Fact(
-            label="Leakage",
-            value="none found: refused otherwise"
-            if history is not None
-            else "none between the files; what the adapter was trained on is not known",
-        ),
+        *leakage_facts(record),
         Fact(label="Failed", value=f"{count(failed)} of {answers}"),
         Fact(label="Truncated", value="not trained here" if history is None else _cut(history.truncated_rows)),
         Fact(label="Looks", value=_looks(record.looks)),
         Fact(label="Seeds", value=_seeds(record)),
+        _signature(clean(record.signed_by)),
     )
+
+
+def _signature(key: str) -> Fact:
+    """Who vouches for the verdict: a key by its first digits, or nobody."""
+    return Fact(label="Signature", value=f"by key {key[:SHORT_DIGEST]}" if key else "none, unsigned", whole=key)
 
 
 def _cut(rows: int) -> str:

@@ -39,6 +39,7 @@ class ScorerInfo:
     corpus: Corpus | None = None  # compared by the score of all answers together, not by the mean over answers
     # Of a Brier score, with the arguments of `function`: the confidence in an answer, and whether it is right.
     confidence: Callable[..., tuple[float | None, bool] | Unscored] | None = None
+    read_ahead: Callable[[Sequence[str]], None] | None = None  # judges many answers sooner than one by one
     version: str = SCORER_VERSION
 
 
@@ -164,6 +165,16 @@ def apply_scorer(
     """
     arguments = _arguments(scorer, text, example, validator, logprob)
     return arguments if isinstance(arguments, Unscored) else scorer.function(*arguments)
+
+
+def read_ahead(
+    name: str, texts: Sequence[str], validator: SchemaValidator | None, scorers: Mapping[str, ScorerInfo]
+) -> None:
+    """Let a scorer that judges in another process see many answers at once, before it scores each."""
+    if scorers[name].needs_schema and validator is not None:
+        validator.read_ahead(texts)
+    if (ahead := scorers[name].read_ahead) is not None:
+        ahead(texts)
 
 
 def confidence_in(scorer: ScorerInfo, prediction: Prediction, example: Example) -> tuple[float, bool] | None:

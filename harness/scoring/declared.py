@@ -81,8 +81,9 @@ def _bound(
             abstaining = partial(abstention.abstention, labels=tuple(spec.labels))
             return ScorerInfo(function=abstaining, description=SCORERS["abstention"].description, needs_target=True)
         case RegexScorer() | XmlSchemaScorer() | GrammarScorer():
-            judging = partial(validators.accepted, by=_validator(spec))
-            return ScorerInfo(function=judging, description=f"the raw answer is accepted by its {spec.kind}")
+            by, description = _validator(spec), f"the raw answer is accepted by its {spec.kind}"
+            judging = partial(validators.accepted, by=by)
+            return ScorerInfo(function=judging, description=description, read_ahead=by.read_ahead)
         case _:
             assert_never(spec)
 

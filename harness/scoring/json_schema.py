@@ -5,31 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
-
 from harness import strict_json
+from harness.confined.function import NoResult, remembered
 from harness.errors import InvalidInputError
+from harness.limits import BRACKETS, JSON_DEPTH
 from harness.records import Score, ScoreResult, Unscored
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# What jsonschema asserts without optional packages. It lets every other format pass, so those are refused.
-FORMATS = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
-MAX_OPENINGS = 1000  # brackets tried in one answer; each costs a pass over the text
 MAX_MESSAGE = 200  # characters; a longer message quotes the answer at length
+NOT_JSON, NOT_JUDGED = "not JSON", "not judged"  # stand for the keyword that refused
 
 _OPENING = re.compile(r"[{\[]")
 # Finds where a value ends; strictness is judged on the span it finds, so numbers stay text.
 _SPAN = json.JSONDecoder(parse_int=str, parse_float=str)
 _PROBES = ("null", "true", "0", '""', "[]")  # one of each type but object
 
+Faults = list[tuple[str, str, str]]  # the keyword that refused, the path, and what is wrong; sorted by path
 Leaf = tuple[tuple[str | int, ...], str, Any]
 
 
@@ -51,7 +45,7 @@ def extract_json(text: str) -> Any | NoJson:
         return strict_json.parse(text.strip())
     reason = ""
     position = 0
-    for _ in range(MAX_OPENINGS):
+    for _ in range(BRACKETS):
         opening = _OPENING.search(text, position)
         if opening is None:
             return NoJson(f"no JSON object or array{reason}")
@@ -65,63 +59,66 @@ def extract_json(text: str) -> Any | NoJson:
             reason = reason or f": {error}"
             continue
         except RecursionError:
-            return NoJson(f"nested deeper than {strict_json.MAX_DEPTH} levels")
+            return NoJson(f"nested deeper than {JSON_DEPTH} levels")
         try:
             return strict_json.parse(text[start:end])
         except strict_json.StrictJsonError as error:
             return NoJson(error.problem)
-    return NoJson(f"none of the first {MAX_OPENINGS:,} brackets opens a JSON object or array")
+    return NoJson(f"none of the first {BRACKETS:,} brackets opens a JSON object or array")
 
 
 class SchemaValidator:
-    """A JSON Schema (Draft 2020-12) that judges raw answers; nothing is ever fetched.
+    """A JSON Schema (Draft 2020-12) that judges raw answers, in a process with limits of its own.
 
-    `format` is asserted. Library: jsonschema.
+    `format` is asserted; nothing is ever fetched. An answer that takes too much to be judged is not valid.
 
     Raises:
         InvalidInputError: for a schema that is not valid, declares another dialect, refers to anything
             outside itself, or asks for a format that would not be checked.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        if not isinstance(schema, Mapping):
-            raise InvalidInputError("not a usable JSON Schema: it must be an object")
-        try:
-            Draft202012Validator.check_schema(schema)
-            problems = list(dict.fromkeys(_schema_problems(schema)))
-        except SchemaError as error:
-            where = f"{error.json_path}: {error.message}"
-            raise InvalidInputError(f"not a valid JSON Schema (Draft 2020-12): {_short(where)}") from None
-        except RecursionError:
-            raise InvalidInputError("not a usable JSON Schema: it is nested too deep") from None
-        except ValueError as error:  # an $id that is no address
-            raise InvalidInputError(f"not a usable JSON Schema: {_short(str(error))}") from None
-        if problems:
-            raise InvalidInputError("not a usable JSON Schema: " + "; ".join(problems))
-        self._validator = Draft202012Validator(
-            schema, registry=Registry(), format_checker=FormatChecker(formats=FORMATS)
-        )
+    def __init__(self, schema: Any) -> None:
+        self._function = remembered("harness.scoring.schema_rule:json_schema", strict_json.canonical(schema))
+        if problem := self._function.problem():
+            raise InvalidInputError(problem)
 
-    def errors(self, text: str) -> tuple[str, ...]:
-        """What is wrong with the raw `text`, as "$.queue: 'foo' is not one of [...]"; empty when it is valid.
+    def faults(self, text: str) -> Faults:
+        """What is wrong with the raw `text`, by keyword, path and message; empty when it is valid.
 
         The whole text but for white space around it must be one strict JSON value: no code fence, no prose.
         """
-        try:
-            value = strict_json.parse(text.strip())
-        except strict_json.StrictJsonError as error:
-            return (_short(f"not JSON: {error}"),)
-        try:
-            found = sorted((error.json_path, error.message) for error in self._validator.iter_errors(value))
-        except RecursionError:
-            return ("nested too deep to be judged by this schema",)
-        except OverflowError:  # multipleOf 0.1 divides the answer's integer by a float
-            return ("an integer too large to be judged by this schema",)
-        return tuple(_short(f"{path}: {message}") for path, message in found)
+        value = _strict(text)
+        if isinstance(value, NoJson):
+            return [(NOT_JSON, "$", f"not JSON: {value.reason}")]
+        found = self._function(value)
+        return [(NOT_JUDGED, "$", found.why)] if isinstance(found, NoResult) else [(k, p, m) for k, p, m in found]
+
+    def errors(self, text: str) -> tuple[str, ...]:
+        """What is wrong with the raw `text`, as "$.queue: 'foo' is not one of [...]"; empty when it is valid."""
+        whole = (NOT_JSON, NOT_JUDGED)  # said of no place in particular
+        return tuple(short(m if keyword in whole else f"{path}: {m}") for keyword, path, m in self.faults(text))
 
     def valid(self, text: str) -> bool:
         """Whether the raw `text` is one strict JSON value that the schema accepts."""
-        return not self.errors(text)
+        return not self.faults(text)
+
+    def read_ahead(self, texts: Iterable[str]) -> None:
+        """Judge many texts at once, which the other methods then remember."""
+        self._function.map([value for text in texts if isinstance(value := _strict(text), str)])
+
+
+def _strict(text: str) -> str | NoJson:
+    """The text without white space around it, found to be one strict JSON value."""
+    try:
+        strict_json.parse(text := text.strip())
+    except strict_json.StrictJsonError as error:
+        return NoJson(str(error))
+    return text
+
+
+def short(message: str) -> str:
+    """A message of at most `MAX_MESSAGE` characters."""
+    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
 
 def vacuous(schema: Mapping[str, Any]) -> str | None:
@@ -192,36 +189,3 @@ def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[Leaf]:
         yield path, "number", value
     else:
         yield path, type(value).__name__, value
-
-
-def _schema_problems(schema: Mapping[str, Any]) -> Iterator[str]:
-    """What the meta-schema does not see: another dialect, a reference to elsewhere, an unchecked format."""
-    dialect = schema.get("$schema", DIALECT)
-    if dialect.rstrip("#") != DIALECT:
-        yield f"`$schema` is {_short(dialect)}, and only {DIALECT} is judged"
-    root = DRAFT202012.create_resource(schema)
-    pending = [(root, Registry().resolver_with_root(root))]
-    seen: set[int] = set()
-    while pending:
-        resource, resolver = pending.pop()
-        contents = resource.contents
-        if not isinstance(contents, Mapping) or id(contents) in seen:
-            continue
-        seen.add(id(contents))
-        for reference in (contents[key] for key in ("$ref", "$dynamicRef") if key in contents):
-            try:
-                found = resolver.lookup(reference)
-            except (Unresolvable, ValueError):  # ValueError: a name where an index belongs
-                yield f"$ref {_short(reference)!r} is not in the schema itself, and nothing is fetched"
-            else:
-                # The target may lie where the meta-schema does not look.
-                Draft202012Validator.check_schema(found.contents)
-                pending.append((DRAFT202012.create_resource(found.contents), found.resolver))
-        if contents.get("format", FORMATS[0]) not in FORMATS:
-            name = _short(contents["format"])
-            yield f"format {name!r} is not checked (only {', '.join(FORMATS)} are); use `pattern`"
-        pending.extend((part, resolver.in_subresource(part)) for part in resource.subresources())
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"

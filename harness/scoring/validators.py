@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import signal
-import subprocess
-import sys
-import weakref
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
 
-from harness.errors import BrokenRunError, InvalidInputError
+from harness.confined.function import FUNCTIONS_KEPT, NoResult, RememberedFunction
+from harness.errors import InvalidInputError
 from harness.records import Score
-from harness.scoring import validator_worker
 
 Kind = Literal["regex_anywhere", "regex_whole", "xml_schema", "grammar"]
 
@@ -23,24 +17,18 @@ PROBES = ("a", "0", "{}", "<a/>", "a b\nc")
 
 
 class Validator:
-    """One rule in a process of its own, which is started when it is first needed and ends with this object.
-
-    The process limits its own computing time and memory (`validator_worker`), so that neither the rule nor a text
-    can hang the run. For one thread.
-    """
+    """One rule in a process of its own, with the limits of `harness.confined`. For one thread."""
 
     def __init__(self, kind: Kind, rule: str) -> None:
-        self._kind, self._rule = kind, rule
-        self._worker: subprocess.Popen[bytes] | None = None
-        self._problem: str | None = None  # unknown
+        self._function = RememberedFunction(f"harness.scoring.text_rules:{kind}", rule)
 
     def problem(self) -> str:
         """What makes the rule unusable, or that it accepts whatever it is given; "" when it can judge."""
-        if self._problem is None:
-            self._problem = self._start()
-            if not self._problem and all(self.accepts(probe) for probe in PROBES):
-                self._problem = "it accepts every text it was tried on, so it cannot find anything wrong"
-        return self._problem
+        if problem := self._function.problem():
+            return problem
+        if all(result is True for result in self._function.map(PROBES)):
+            return "it accepts every text it was tried on, so it cannot find anything wrong"
+        return ""
 
     def accepts(self, text: str) -> bool:
         """Whether the text, without white space around it, is accepted; one that takes too much is not.
@@ -49,42 +37,21 @@ class Validator:
             InvalidInputError: the rule is unusable.
             BrokenRunError: the process ended for another reason than its own limits.
         """
-        if self._problem:
-            raise InvalidInputError(self._problem)
-        if self._worker is None and (problem := self._start()):
+        if problem := self.problem():
             raise InvalidInputError(problem)
-        return self._ask(text) is True
+        return self._function(text) is True
 
-    def _start(self) -> str:
-        # By its path, since the file stands alone; -P keeps the folder it lies in from shadowing other modules.
-        command = [sys.executable, "-P", str(Path(validator_worker.__file__))]
-        self._worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._stop = weakref.finalize(self, _end, self._worker)
-        problem = self._ask([self._kind, self._rule])
-        return (
-            f"takes over {validator_worker.CPU_SECONDS:g} s of computing to be read"
-            if problem is None
-            else str(problem)
-        )
+    def not_judged(self, text: str) -> str:
+        """Why the text could not be judged; "" when it was."""
+        result = self._function(text)
+        return result.why if isinstance(result, NoResult) else ""
 
-    def _ask(self, message: Any) -> Any:
-        """The reply of the process; None when it met its limit, and then it is gone."""
-        worker = self._worker
-        assert worker is not None and worker.stdin is not None and worker.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # it is gone, which the missing reply tells
-            worker.stdin.write(json.dumps(message).encode("ascii") + b"\n")
-            worker.stdin.flush()
-        if reply := worker.stdout.readline():
-            return json.loads(reply)
-        self._worker = None
-        code = worker.wait()
-        self._stop()
-        if code != -signal.SIGPROF:
-            raise BrokenRunError(f"the process that judges answers by {self._kind} ended with code {code}")
-        return None
+    def read_ahead(self, texts: Sequence[str]) -> None:
+        """Judge many texts at once, which the other methods then remember."""
+        self._function.map(texts)
 
 
-@cache
+@lru_cache(maxsize=FUNCTIONS_KEPT)
 def validator(kind: Kind, rule: str) -> Validator:
     """The one validator of this rule in this process."""
     return Validator(kind, rule)
@@ -93,12 +60,3 @@ def validator(kind: Kind, rule: str) -> Validator:
 def accepted(text: str, *, by: Validator) -> Score:
     """1 when the validator accepts the raw text, else 0; also 0 when it takes too much, whichever system answered."""
     return Score(float(by.accepts(text)))
-
-
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    worker.kill()
-    worker.wait()
-    for pipe in (worker.stdin, worker.stdout):
-        if pipe is not None:
-            with contextlib.suppress(BrokenPipeError):  # what was not sent any more
-                pipe.close()

@@ -7,7 +7,10 @@ the file may write a digest too.
 A batch that fails its check stops the reader and is not computed again in silence: one wrong byte says that a disk or
 a hand changed the file, so its other pages are doubtful, and writing into a damaged tree spreads the damage.
 
-SQLite's rollback journal is kept: write-ahead logging needs shared memory, which the network folders that caches
+SQLite writes the file by itself, and not through `harness.files`: a kill, a full disk or a broken one in the middle of
+a transaction leaves the journal from which the next reader brings back what was before.
+
+That rollback journal is kept: write-ahead logging needs shared memory, which the network folders that caches
 often live in do not have, and batches are written far too seldom to gain from it.
 """
 
@@ -26,6 +29,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from harness.clock import Clock
 from harness.errors import BrokenRunError
+from harness.files import PRIVATE, make_folder
 from harness.records import StoredAnswer, StoredScore
 
 ANSWERS = "answers.sqlite"  # inside the cache folder
@@ -144,7 +148,7 @@ class AnswerStore:
         self._clock = clock
         self._used: dict[tuple[str, str], str] = {}  # (kind, key) -> last use; written on closing, not on every read
         with self._explained():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent, mode=PRIVATE)
             # Only to create: closing a descriptor of a file that is in use would drop this process's locks on it.
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

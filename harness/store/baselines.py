@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BrokenRunError, InvalidInputError
-from harness.files import new_folder, write_json, write_json_lines
+from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
+from harness.files import hold, make_folder, new_folder, write_bytes, write_json, write_json_lines
 from harness.store.facts import from_plain, read_json, to_plain
+from harness.store.runs import ENVELOPE, VERDICT
 
 RECORD = "record.json"
 OUTCOMES = "outcomes.jsonl"
 ADAPTER = "adapter"
-VERDICT = "verdict.json"
 POINTER = "promoted.json"
 LARGEST_COMMITTED_ADAPTER = 5_000_000  # bytes; a larger one stays where it is and is named by digest
 RECORD_VERSION = 1
@@ -51,20 +51,49 @@ class PromotedBaseline:
 def write_baseline(registry: Path, record: BaselineRecord, outcomes: Sequence[Mapping[str, Any]], run: Path) -> Path:
     """Add the adapter of `run` to the registry, its verdict beside it, and put it in force; returns its folder.
 
+    Of several promotions at once one is made, and then the next. One that was interrupted before the adapter was in
+    force is finished by the same promotion.
+
     Raises:
-        InvalidInputError: the name is taken by another record.
+        InvalidInputError: the name is taken, or is none for a folder.
+        EvidenceRefusedError: the adapter is not, or no longer, of the files that the record names.
     """
-    folder = registry / record.suite / record.name
-    if folder.exists():
-        raise InvalidInputError(f"{folder} exists already; choose another --name")
-    with new_folder(folder) as building:
-        if record.adapter_location is None:
-            shutil.copytree(run / ADAPTER, building / ADAPTER)
-        shutil.copyfile(run / VERDICT, building / VERDICT)
-        write_json_lines(building / OUTCOMES, [dict(row) for row in outcomes])
-        write_json(building / RECORD, to_plain(record))
-    write_json(registry / record.suite / POINTER, {"name": record.name})
+    if record.name != Path(record.name).name or record.name.startswith("."):
+        raise InvalidInputError(
+            f"--name {record.name}: must be one that a folder can have, without '/' or a '.' in front"
+        )
+    suite, folder = registry / record.suite, registry / record.suite / record.name
+    make_folder(suite)
+    with hold(suite):
+        if folder.exists():
+            _refuse_taken(folder, record)
+        else:
+            with new_folder(folder) as building:
+                if record.adapter_location is None:
+                    _copy_adapter(record, run / ADAPTER, building / ADAPTER)
+                write_bytes(building / VERDICT, (run / VERDICT).read_bytes())
+                if (run / ENVELOPE).is_file():
+                    write_bytes(building / ENVELOPE, (run / ENVELOPE).read_bytes())
+                write_json_lines(building / OUTCOMES, [dict(row) for row in outcomes])
+                write_json(building / RECORD, to_plain(record))
+        write_json(suite / POINTER, {"name": record.name})
     return folder
+
+
+def _refuse_taken(folder: Path, record: BaselineRecord) -> None:
+    """Refuse a name that is there, but for the record of the same promotion that is not in force."""
+    there = read_baseline(folder.parent.parent, record.suite, record.name) if (folder / RECORD).is_file() else None
+    same = there is not None and replace(there, promoted=record.promoted) == record
+    if not same or _in_force(folder.parent) == record.name:
+        raise InvalidInputError(f"{folder} exists already; choose another --name")
+
+
+def _copy_adapter(record: BaselineRecord, source: Path, target: Path) -> None:
+    for name, digest in record.adapter_files.items():
+        content = (source / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise EvidenceRefusedError(f"{source / name}: changed while it was promoted")
+        write_bytes(target / name, content)
 
 
 def adapter_size(adapter: Path) -> int:
@@ -82,8 +111,7 @@ def find_promoted(registry: Path, suite: str) -> PromotedBaseline | None:
     pointer = registry / suite / POINTER
     if not pointer.is_file():
         return None
-    value = read_json(pointer)
-    name = value.get("name") if isinstance(value, dict) else None
+    name = _in_force(pointer.parent)
     if not isinstance(name, str) or not (registry / suite / name / RECORD).is_file():
         raise BrokenRunError(f"{pointer}: names {name!r}, which is not in {registry / suite}")
     record = read_baseline(registry, suite, name)
@@ -98,6 +126,12 @@ def find_promoted(registry: Path, suite: str) -> PromotedBaseline | None:
     return PromotedBaseline(record, folder)
 
 
+def _in_force(suite: Path) -> Any:
+    """The name that the pointer of a suite's folder says; None when there is none."""
+    value = read_json(suite / POINTER) if (suite / POINTER).is_file() else None
+    return value.get("name") if isinstance(value, dict) else None
+
+
 def read_baseline(registry: Path, suite: str, name: str) -> BaselineRecord:
     """One record of the registry."""
     path = registry / suite / name / RECORD
@@ -110,9 +144,7 @@ def read_baseline(registry: Path, suite: str, name: str) -> BaselineRecord:
 def list_baselines(registry: Path) -> list[tuple[BaselineRecord, bool]]:
     """Every record of the registry with whether it is in force, by suite and time of promotion."""
     found = []
-    for path in sorted(registry.glob(f"*/*/{RECORD}")):
+    for path in sorted(registry.glob(f"*/[!.]*/{RECORD}")):
         record = read_baseline(registry, path.parent.parent.name, path.parent.name)
-        pointer = path.parent.parent / POINTER
-        in_force = pointer.is_file() and read_json(pointer).get("name") == record.name
-        found.append((record, in_force))
+        found.append((record, _in_force(path.parent.parent) == record.name))
     return sorted(found, key=lambda item: (item[0].suite, item[0].promoted))

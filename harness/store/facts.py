@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import BrokenRunError
+from harness.limits import FILE_BYTES, read_within
 from harness.strict_json import StrictJsonError, parse
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ def read_record(kind: type[T], path: Path) -> T:
 def read_json(path: Path) -> Any:
     """A JSON file, strictly; BrokenRunError when it is missing or damaged."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(read_within(path, FILE_BYTES).decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BrokenRunError(f"{path}: cannot be read: {error}") from None
     except StrictJsonError as error:
@@ -62,7 +63,7 @@ def read_json(path: Path) -> Any:
 def read_records(kind: type[T], path: Path) -> tuple[T, ...]:
     """Records from a JSON Lines file, one a line."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_within(path, FILE_BYTES).split(b"\n")
     except OSError as error:
         raise BrokenRunError(f"{path}: cannot be read: {error}") from None
     records = []

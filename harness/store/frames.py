@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from harness.records import Example, Prediction, Score, ScoredAnswer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# OWASP, "CSV Injection"; the full-width forms are read as the others.
+_FORMULA = re.compile(r"[\s\x00-\x1f]*[-=+@\uff0b\uff0d\uff1d\uff20]")
+_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 
 
 def comparison_frame(
@@ -59,10 +64,23 @@ def comparison_frame(
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """The table as CSV with a fixed number format, so that equal runs give equal bytes."""
+    """The table as CSV with a fixed number format, so that equal runs give equal bytes.
+
+    A text that a spreadsheet would calculate gets an apostrophe before it, which tells a spreadsheet that it is text.
+    A carriage return, which would end the row, is a line break.
+    """
+    shown = frame.copy()
+    for name in shown.select_dtypes(exclude="number"):
+        shown[name] = shown[name].map(_cell, na_action="ignore")
     buffer = io.StringIO()
-    frame.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
+    shown.to_csv(buffer, index=False, float_format="%.6g", lineterminator="\n")
     return buffer.getvalue()
+
+
+def _cell(text: str) -> str:
+    is_formula = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{lines}" if is_formula else lines
 
 
 def as_json_lines(frame: pd.DataFrame) -> str:

@@ -1,9 +1,9 @@
 """The run folder: evidence first, the manifest last, then what is derived from them.
 
 Evidence (written by a run, bound by digests in the manifest): suite.yaml, schema.json, examples.jsonl,
-predictions.jsonl, benchmarks.jsonl, drift.jsonl, preferences.jsonl, training.json, liveness.json, adapter/, trained/,
-histories/. Derived (can be made again at any time): scores.jsonl, comparison.csv, verdict.json, report.html,
-summary.md, junit.xml, metrics.json, and the model card README.md.
+predictions.jsonl, benchmarks.jsonl, drift.jsonl, preferences.jsonl, leaks.json, training.json, liveness.json, adapter/,
+trained/, histories/. Derived (can be made again at any time): scores.jsonl, comparison.csv, verdict.json,
+verdict.dsse.json, report.html, summary.md, junit.xml, metrics.json, and the model card README.md.
 """
 
 from __future__ import annotations
@@ -17,12 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
-from harness.files import write_bytes, write_json, write_json_lines
+from harness.files import (
+    claim_folder,
+    in_use,
+    make_folder,
+    remove,
+    sync_tree,
+    write_bytes,
+    write_json,
+    write_json_lines,
+)
 from harness.records import (
     FORMAT_VERSION,
     BenchmarkResult,
     DriftRow,
     Example,
+    LeakSearch,
     Liveness,
     Prediction,
     Preference,
@@ -34,11 +44,14 @@ from harness.store.facts import from_plain, read_json, read_record, read_records
 MANIFEST = "manifest.json"
 STATUS = "status.json"
 ADAPTER = "adapter"
+VERDICT = "verdict.json"
+ENVELOPE = "verdict.dsse.json"  # the signature over the verdict's bytes, when it was signed
 CARD = "README.md"
 TRAINED = "trained"  # baselines with a training of their own, and the recipe with further seeds
 HISTORIES = "histories"  # how those trainings went; apart, so that no name of one can be that of the other
 DERIVED = (
-    "verdict.json",
+    VERDICT,
+    ENVELOPE,
     "report.html",
     "summary.md",
     "junit.xml",
@@ -62,6 +75,7 @@ class StoredRun:
     benchmarks: tuple[BenchmarkResult, ...]
     drift: tuple[DriftRow, ...]
     preferences: tuple[Preference, ...]
+    leaks: LeakSearch
     training: TrainingHistory | None
     liveness: Liveness | None
 
@@ -73,8 +87,9 @@ def begin_run(wanted: Path, inputs: Mapping[str, str]) -> Path:
     """
     for number in count(1):
         folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(parents=True)
+            claim_folder(folder)
             write_json(folder / STATUS, {"status": "started", "inputs": dict(inputs)})
             return folder
     raise AssertionError("unreachable: the numbers do not end")
@@ -87,7 +102,7 @@ def write_evidence(
     schema: bytes | None,
     examples: Mapping[str, Sequence[Example]],
     tables: Mapping[str, Sequence[Prediction | BenchmarkResult | DriftRow | Preference]],
-    reports: Mapping[str, TrainingHistory | Liveness],
+    reports: Mapping[str, TrainingHistory | Liveness | LeakSearch],
 ) -> None:
     """Write all evidence but the adapter, which the training wrote, and the manifest, which comes last."""
     write_bytes(folder / "suite.yaml", suite_text.encode("utf-8"))
@@ -103,6 +118,7 @@ def write_evidence(
 
 def finish_run(folder: Path, manifest: RunManifest) -> RunManifest:
     """Bind every evidence file by its digest and write the manifest; from here on the evidence is complete."""
+    sync_tree(folder)  # what a training library wrote is not durable before
     bound = replace(manifest, evidence=evidence_digests(folder))
     write_json(folder / MANIFEST, to_plain(bound))
     write_json(folder / STATUS, {"status": "complete"})
@@ -127,12 +143,9 @@ def read_run(folder: Path) -> StoredRun:
         BrokenRunError: the run did not finish, or a file is missing or damaged.
         EvidenceRefusedError: a file is not the one that the manifest bound, or one was added.
     """
+    require_run(folder)
     if not (folder / MANIFEST).is_file():
-        if (folder / STATUS).is_file():
-            raise BrokenRunError(
-                f"{folder}: this run did not finish, so there is nothing to judge; run the suite again"
-            )
-        raise InvalidInputError(f"{folder}: not a run folder ({MANIFEST} is missing)")
+        raise BrokenRunError(f"{folder}: this run did not finish, so there is nothing to judge; run the suite again")
     value = read_json(folder / MANIFEST)
     version = value.get("format_version") if isinstance(value, dict) else None
     if version != FORMAT_VERSION:
@@ -154,15 +167,31 @@ def read_run(folder: Path) -> StoredRun:
         benchmarks=read_records(BenchmarkResult, folder / "benchmarks.jsonl"),
         drift=read_records(DriftRow, folder / "drift.jsonl"),
         preferences=read_records(Preference, folder / "preferences.jsonl"),
+        leaks=read_record(LeakSearch, folder / "leaks.json"),
         training=_optional(TrainingHistory, folder, "training.json", manifest),
         liveness=_optional(Liveness, folder, "liveness.json", manifest),
     )
 
 
+def require_run(folder: Path) -> None:
+    """Refuse what is no run folder (InvalidInputError), or that of a run which is still going on (BrokenRunError)."""
+    if (folder / MANIFEST).is_file():
+        return
+    if not (folder / STATUS).is_file():
+        raise InvalidInputError(f"{folder}: not a run folder ({MANIFEST} is missing)")
+    if in_use(folder):
+        raise BrokenRunError(f"{folder}: this run is still going on; judge it when it has finished")
+
+
+def abandoned_runs(runs: Path) -> tuple[Path, ...]:
+    """The folders of runs that ended without finishing, oldest first: interrupted, killed or broken."""
+    started = (path.parent for path in sorted(runs.glob(f"*/{STATUS}")))
+    return tuple(folder for folder in started if not (folder / MANIFEST).is_file() and not in_use(folder))
+
+
 def drop_derived(folder: Path) -> None:
     """Remove an earlier verdict and its reports, so that none outlives what it was made from."""
-    for name in DERIVED:
-        (folder / name).unlink(missing_ok=True)
+    remove(folder / name for name in DERIVED)
 
 
 def _optional(kind: type[Any], folder: Path, name: str, manifest: RunManifest) -> Any:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.files import new_folder, write_bytes, write_json, write_text
+from harness.files import PRIVATE, hold, make_folder, new_folder, remove_tree, write_bytes, write_json, write_text
 from harness.records import TrainingHistory
 from harness.strict_json import StrictJsonError, parse
 
@@ -62,7 +60,7 @@ class TrainingStore:
 
         place = self.folder / key
         if (place / RESULT).exists():
-            shutil.rmtree(place / RESULT)  # it was found to be damaged
+            remove_tree(place / RESULT)  # it was found to be damaged
         with new_folder(place / RESULT) as building:
             for path in sorted(source.iterdir()):
                 write_bytes(building / path.name, path.read_bytes())
@@ -70,16 +68,16 @@ class TrainingStore:
             digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(building.iterdir())}
             write_json(building / SEAL, digests)
         for checkpoint in place.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
+            remove_tree(checkpoint)
 
     @contextlib.contextmanager
     def working(self, key: str) -> Iterator[Path | None]:
         """The folder of an unfinished training; None while another process trains there. A dead owner holds nothing."""
         place = self.folder / key
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (place / "lock").open("wb") as lock:
+        make_folder(place, mode=PRIVATE)
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.enter_context(hold(place, seconds=0))
             except BlockingIOError:
                 yield None
                 return
@@ -109,13 +107,18 @@ class TrainingStore:
         return tuple(sorted(found, key=lambda one: one.last_use, reverse=True))
 
     def prune(self, *, unused_since: datetime | None, keep_bytes: int | None) -> tuple[StoredTraining, ...]:
-        """Remove those not used since a time, or the least recently used until the rest is small enough, or all."""
+        """Remove those not used since a time, or the least recently used until the rest is small enough, or all.
+
+        One that a process is working on stays.
+        """
         kept, removed = 0, []
         for one in self.summary():
             kept += one.bytes
             old = unused_since is not None and one.last_use < unused_since
             large = keep_bytes is not None and kept > keep_bytes
             if old or large or (unused_since is None and keep_bytes is None):
-                shutil.rmtree(self.folder / one.key)
-                removed.append(one)
+                place = self.folder / one.key
+                with contextlib.suppress(BlockingIOError), hold(place, seconds=0):
+                    remove_tree(place)
+                    removed.append(one)
         return tuple(removed)

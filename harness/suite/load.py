@@ -11,9 +11,9 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
 
 from harness.errors import InvalidInputError
+from harness.limits import YAML_BYTES, read_within
 from harness.suite import source
 from harness.suite.checks import CheckSpec
 from harness.suite.rules import file_problems, semantic_problems
@@ -52,7 +52,7 @@ def load_suite(path: Path, overrides: Mapping[str, str] | None = None) -> Loaded
     """
     file = path / SUITE_FILE if path.is_dir() else path
     try:
-        text = file.read_bytes().decode("utf-8")
+        text = read_within(file, YAML_BYTES).decode("utf-8")
     except FileNotFoundError:
         raise InvalidInputError(f"{file}: no such suite; `harness init` makes one") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -77,7 +77,7 @@ def _parse(
 ) -> tuple[LoadedSuite | None, list[source.Problem]]:
     document = source.read(text)
     problems = document.problems
-    if document.data is not None:
+    if document.data is not None or not problems:
         problems.extend(_apply_overrides(document, overrides))
         suite, found = _validate(document)
         problems.extend(found)
@@ -107,8 +107,11 @@ def _apply_overrides(document: source.Document, overrides: Mapping[str, str]) ->
         for part in parts[:-1]:
             node = _child(node, part)
         key: str | int = parts[-1]
-        value = YAML(typ="safe", pure=True).load(text)
-        if isinstance(node, list) and str(key).isdigit() and int(key) < len(node):
+        written = source.read(text) if text.strip() else source.Document()
+        for problem in written.problems:
+            yield source.Problem(source.Position(1, 1), (), f"--set {dotted}: {problem.message}")
+        value = written.data
+        if isinstance(node, list) and str(key).isdecimal() and int(key) < len(node):
             node[int(key)] = value
         elif isinstance(node, dict):
             node[key] = value
@@ -119,7 +122,7 @@ def _apply_overrides(document: source.Document, overrides: Mapping[str, str]) ->
 def _child(node: Any, part: str) -> Any:
     if isinstance(node, dict):
         return node.setdefault(part, {})
-    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+    if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
         return node[int(part)]
     return None
 

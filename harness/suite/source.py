@@ -7,16 +7,37 @@ A strict subset: no tags, anchors, aliases or merge keys, no duplicate keys, fin
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from harness.limits import JSON_DIGITS, YAML_BYTES, YAML_DEPTH
 
 Path = tuple[str | int, ...]
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 30
+
+# The core schema of YAML 1.2 (10.3.2), which is all that a plain scalar may be beside text.
+_NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
+_BOOLEAN = re.compile(r"(?:true|True|TRUE|(false|False|FALSE))\Z")
+_INTEGER = re.compile(r"[-+]?[0-9]+\Z")
+_OCTAL_OR_HEXADECIMAL = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_NOT_FINITE = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +71,10 @@ class Document:
     keys: dict[Path, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    def refuse(self, position: Position, path: Path, message: str) -> None:
+        """Note one thing that is wrong."""
+        self.problems.append(Problem(position, path, message))
+
     def position(self, path: Path, *, of_key: bool = False) -> Position:
         """The place of the value (or key) at `path`, or of the nearest parent that exists."""
         table = self.keys if of_key else self.values
@@ -59,103 +84,134 @@ class Document:
         return table.get(path, Position(1, 1))
 
 
-def read(text: str) -> Document:
+def read(text: str, *, most_bytes: int = YAML_BYTES) -> Document:
     """Parse one YAML document; problems are collected, never raised."""
     document = Document()
-    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        document.problems.append(Problem(Position(1, 1), (), f"the file is over {MAX_BYTES:,} bytes"))
+    if len(text.encode("utf-8", "replace")) > most_bytes:
+        document.refuse(Position(1, 1), (), f"the file is over {most_bytes:,} bytes")
         return document
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        _Reader(YAML(typ="safe", pure=True).parse(text), document).read()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        position = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
-        document.problems.append(Problem(position, (), f"not valid YAML: {error.problem or error.context}"))
-        return document
-    except (YAMLError, RecursionError, ValueError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        document.problems.append(Problem(Position(1, 1), (), f"not valid YAML: {first_line}"))
-        return document
-    if node is None:
-        document.problems.append(Problem(Position(1, 1), (), "the file is empty"))
-        return document
-    document.data = _build(node, (), document, seen=set())
+        document.refuse(
+            _place(mark) if mark else Position(1, 1), (), f"not valid YAML: {error.problem or error.context}"
+        )
+        document.data = None
+    except (YAMLError, ValueError) as error:
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        document.refuse(Position(1, 1), (), f"not valid YAML: {first_line}")
+        document.data = None
+    except _TooDeepError:
+        document.data = None
     return document
 
 
-def _mark(node: Node) -> Position:
-    return Position(node.start_mark.line + 1, node.start_mark.column + 1)
+class _TooDeepError(Exception):
+    """What follows is not looked at, since it may be nested without end."""
 
 
-def _build(node: Node, path: Path, document: Document, seen: set[int]) -> Any:
-    position = _mark(node)
-    document.values[path] = position
+class _Reader:
+    """Builds plain data from the parser's events, so that whatever is refused is seen where it is written."""
 
-    def refuse(message: str) -> None:
-        document.problems.append(Problem(position, path, message))
+    def __init__(self, events: Iterator[Event], document: Document) -> None:
+        self._events, self._document = events, document
 
-    if node.anchor or id(node) in seen:
-        refuse("anchors and aliases are not allowed; write the value out")
+    def read(self) -> None:
+        """Read the one document there may be."""
+        found = False
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                if event.version or event.tags:
+                    self._refuse(event, (), "directives (%) are not allowed")
+                if found:
+                    self._refuse(event, (), "not valid YAML: found another document; one file is one document")
+            elif isinstance(event, NodeEvent):
+                value = self._value(event, ())
+                self._document.data = self._document.data if found else value
+                found = True
+        if not found:
+            self._document.refuse(Position(1, 1), (), "the file is empty")
+
+    def _refuse(self, event: Event, path: Path, message: str) -> None:
+        self._document.refuse(_place(event.start_mark), path, message)
+
+    def _value(self, event: Event, path: Path) -> Any:
+        assert isinstance(event, NodeEvent)
+        self._document.values.setdefault(path, _place(event.start_mark))
+        if isinstance(event, AliasEvent) or event.anchor:
+            self._refuse(event, path, "anchors and aliases are not allowed; write the value out")
+        elif isinstance(event, ScalarEvent | CollectionStartEvent) and event.ctag is not None:
+            self._refuse(event, path, f"tags ({event.ctag}) are not allowed")
+        if len(path) > YAML_DEPTH:
+            self._refuse(event, path[:2], f"nested deeper than {YAML_DEPTH} levels")
+            raise _TooDeepError
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(path)
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(path)
+        if not isinstance(event, ScalarEvent):
+            return None
+        try:
+            return _scalar(event)
+        except ValueError as error:
+            self._refuse(event, path, str(error))
+            return None
+
+    def _sequence(self, path: Path) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self._events), SequenceEndEvent):
+            items.append(self._value(event, (*path, len(items))))
+        return items
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), MappingEndEvent):
+            key = self._key(event, path)
+            if key is None or key in result:
+                if key is not None:
+                    first = self._document.keys[*path, key]
+                    self._refuse(event, (*path, key), f"duplicate key; first given on line {first.line}")
+                # Its value is read for what is wrong with it, and then dropped.
+                self._value(next(self._events), (*path, key or "?"))
+                continue
+            self._document.keys[*path, key] = _place(event.start_mark)
+            result[key] = self._value(next(self._events), (*path, key))
+        return result
+
+    def _key(self, event: Event, path: Path) -> str | None:
+        """The text of a key; None when it is none that is allowed."""
+        if not isinstance(event, ScalarEvent):
+            self._refuse(event, path, "a key must be text")
+            self._value(event, (*path, "?"))
+            return None
+        if event.anchor or event.ctag is not None:
+            self._refuse(event, path, "anchors and tags are not allowed")
+        if event.value == "<<":
+            self._refuse(event, path, "merge keys are not allowed")
+            return None
+        return str(event.value)
+
+
+def _place(mark: StringMark) -> Position:
+    return Position(mark.line + 1, mark.column + 1)
+
+
+def _scalar(event: ScalarEvent) -> Any:
+    """The value of a scalar; ValueError for a number that is none."""
+    text = str(event.value)
+    if event.style is not None:  # quoted, or a block
+        return text
+    if _NULL.match(text):
         return None
-    seen.add(id(node))
-    if len(path) > MAX_DEPTH:
-        refuse(f"nested deeper than {MAX_DEPTH} levels")
-        return None
-    if not str(node.tag or "").startswith("tag:yaml.org,2002:") or _has_explicit_tag(node):
-        refuse(f"tags ({node.tag}) are not allowed")
-        return None
-    if isinstance(node, MappingNode):
-        return _build_mapping(node, path, document, seen)
-    if isinstance(node, SequenceNode):
-        return [_build(item, (*path, index), document, seen) for index, item in enumerate(node.value)]
-    try:
-        return _scalar(node)
-    except ValueError as error:
-        refuse(str(error))
-        return None
-
-
-def _has_explicit_tag(node: Node) -> bool:
-    kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
-    if isinstance(node, ScalarNode):
-        # A quoted scalar with a tag other than str was tagged by hand.
-        return (node.style in {"'", '"', "|", ">"} and kind != "str") or kind in {"binary", "timestamp_tag"}
-    return kind not in {"map", "seq"}
-
-
-def _build_mapping(node: MappingNode, path: Path, document: Document, seen: set[int]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        if not isinstance(key_node, ScalarNode):
-            document.problems.append(Problem(_mark(key_node), path, "a key must be text"))
-            continue
-        key = str(key_node.value)
-        here = (*path, key)
-        if key == "<<":
-            document.problems.append(Problem(_mark(key_node), path, "merge keys are not allowed"))
-            continue
-        if key in result:
-            first = document.keys[here]
-            message = f"duplicate key; first given on line {first.line}"
-            document.problems.append(Problem(_mark(key_node), here, message))
-            continue
-        document.keys[here] = _mark(key_node)
-        result[key] = _build(value_node, here, document, seen)
-    return result
-
-
-def _scalar(node: Node) -> Any:
-    kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
-    text = str(node.value)
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() == "true"
-    if kind == "int":
-        return int(text.replace("_", ""), 0) if text.lstrip("+-")[:2] in {"0x", "0o"} else int(text.replace("_", ""))
-    if kind == "float":
-        number = float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
-        if not math.isfinite(number):
-            raise ValueError(f"{text} is not a finite number")
-        return number
-    return text
+    if found := _BOOLEAN.match(text):
+        return found[1] is None
+    if _OCTAL_OR_HEXADECIMAL.match(text):
+        return int(text, 0)
+    if _INTEGER.match(text):
+        if len(text) > JSON_DIGITS:
+            raise ValueError(f"an integer of more than {JSON_DIGITS} digits")
+        return int(text)
+    if _NOT_FINITE.match(text) or (_FLOAT.match(text) and not math.isfinite(float(text))):
+        raise ValueError(f"{text} is not a finite number")
+    return float(text) if _FLOAT.match(text) else text

@@ -26,12 +26,12 @@ from harness import __version__
 from harness.clock import monotonic_seconds
 from harness.environment import value
 from harness.errors import InvalidInputError
+from harness.limits import REPLY_BYTES
 from harness.strict_json import StrictJsonError, parse
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-MOST_BYTES = 4 * 2**20  # of one response, with its head
 MOST_TOKENS = 10_000_000  # that a usage may name; no context is longer
 POLL_SECONDS = 0.1  # between two looks at whether the answer is still wanted
 READ_BYTES = 2**16
@@ -128,7 +128,7 @@ class _Wire(io.RawIOBase):
 
     def __init__(self, connected: socket.socket, deadline: float, cancelled: Event) -> None:
         self._socket, self._deadline, self._cancelled = connected, deadline, cancelled
-        self._left = MOST_BYTES
+        self._left = REPLY_BYTES
 
     def sendall(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -151,7 +151,7 @@ class _Wire(io.RawIOBase):
                 continue  # the deadline itself ends this loop
             self._left -= count
             if self._left < 0:
-                raise ChatFault(f"the response is longer than {MOST_BYTES:,} bytes")
+                raise ChatFault(f"the response is longer than {REPLY_BYTES:,} bytes")
             return count
         raise ChatFault("the answer is no longer wanted")
 

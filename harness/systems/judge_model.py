@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from harness.clock import Clock, utc_now
 from harness.errors import InvalidInputError
+from harness.limits import TEXT_BYTES, read_within
 from harness.records import Example, Prediction, Preference
 from harness.scoring.json_schema import NoJson, extract_json
 from harness.suite.schema import Judge
@@ -186,7 +187,7 @@ def declared_judge(name: str, spec: Judge, *, rubric: Path, seed: int) -> JudgeM
         InvalidInputError: the rubric is empty or no UTF-8 text, or the key's environment variable holds no key.
     """
     try:
-        text = rubric.read_bytes().decode("utf-8").strip()
+        text = read_within(rubric, TEXT_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{rubric}: cannot be read as UTF-8 text: {error}") from None
     if not text:

@@ -15,8 +15,9 @@ from harness.engine.artefacts import ADAPTER_CONFIG, MODEL_CONFIG
 from harness.engine.attention import Layers
 from harness.engine.virtual import virtual_layers
 from harness.errors import InvalidInputError
-from harness.files import write_json
+from harness.files import remove, write_json
 from harness.suite.training import LOW_RANK, VIRTUAL, Train
+from harness.train.saving import saving
 
 
 class Trainable:
@@ -78,12 +79,14 @@ class Trainable:
     def save(self, target: Path) -> None:
         """Write configuration and weights, and nothing of where the base model lies."""
         if self._method == "full":
-            self.model.save_pretrained(target)
-            (target / "generation_config.json").unlink(missing_ok=True)
+            with saving(target):
+                self.model.save_pretrained(target)
+            remove([target / "generation_config.json"])
             _forget_place(target / MODEL_CONFIG, "_name_or_path", None)
             return
-        self.model.save_pretrained(target, save_embedding_layers=False)
-        (target / "README.md").unlink(missing_ok=True)
+        with saving(target):
+            self.model.save_pretrained(target, save_embedding_layers=False)
+        remove([target / "README.md"])
         _forget_place(target / ADAPTER_CONFIG, "base_model_name_or_path", self._name)
 
     def release(self) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.files import write_json
+from harness.files import remove_tree, sync_tree, write_json
 from harness.strict_json import StrictJsonError, parse
 
 SEAL = "checkpoint.json"  # written last: names the training and every other file by its digest
@@ -26,10 +25,11 @@ class Checkpoints:
 
     def seal(self, folder: Path) -> None:
         """Declare a checkpoint whole, and drop those before it."""
+        sync_tree(folder)  # the Trainer does not; a seal must not outlive a power cut that its files do not
         write_json(folder / SEAL, {"key": self.key, "files": _digests(folder)})
         for other in self.folder.glob("checkpoint-*"):
             if other != folder:
-                shutil.rmtree(other)
+                remove_tree(other)
 
     def newest(self) -> Path | None:
         """The last whole checkpoint of this training; None when there is none that is exactly as it was sealed."""

@@ -90,7 +90,7 @@ def train_candidate(
         checkpoints=job.checkpoints,
         progress=progress,
     )
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch:  # for a Trainer that keeps nothing
         folder = str(job.checkpoints.folder if job.checkpoints else scratch)
         arguments = training_arguments(train, job.seed, folder, base)
         trainer = watch.trainer = objective.trainer(learning, job.seed, arguments, [watch])

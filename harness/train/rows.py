@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from harness.engine.chat import prompt_ids, training_ids, with_system
+from harness.engine.chat import prompt_ids, text_ids, training_ids, with_system
 from harness.engine.loading import LoadedModel
 from harness.errors import InvalidInputError
 from harness.records import Example
@@ -77,7 +77,7 @@ def tokenise_texts(base: LoadedModel, examples: Sequence[Example], max_length: i
     """Texts, each with its end, one behind the other and cut into blocks of `max_length` tokens; all are trained."""
     stream: list[int] = []
     for example in examples:
-        stream += base.tokenizer(example.target, add_special_tokens=False)["input_ids"]
+        stream += text_ids(base.tokenizer, str(example.target))
         stream.append(int(base.tokenizer.eos_token_id))
     blocks = [stream[first : first + max_length] for first in range(0, len(stream), max_length)]
     # The first token of a block is predicted from nothing, so a block of one token has none to train.

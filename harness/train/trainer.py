@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import Sampler
 from transformers import Trainer
 
+from harness.files import make_folder
 from harness.train.adapters import Trainable
 from harness.train.rows import IGNORED
+from harness.train.saving import saving
 
 SORTED_BATCHES = 50  # rows are shuffled, and sorted by length within so many batches, as in transformers' own sampler
 LEARNED = "learned.safetensors"  # in a checkpoint
@@ -41,8 +43,12 @@ class Recipe:
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """A checkpoint holds what learns and no copy of the base model, whatever the method."""
         assert output_dir is not None
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(output_dir))
         save_file(self.learning.state(), Path(output_dir) / LEARNED)
+
+    def _save_checkpoint(self, *arguments: Any, **settings: Any) -> None:
+        with saving(Path(self.args.output_dir)):  # type: ignore[attr-defined]
+            super()._save_checkpoint(*arguments, **settings)  # type: ignore[misc]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.learning.restore(load_file(Path(resume_from_checkpoint) / LEARNED))

@@ -20,6 +20,7 @@ from harness.records import LossPoint
 from harness.suite.training import EarlyStopping
 from harness.train.adapters import Trainable
 from harness.train.checkpoints import Checkpoints
+from harness.train.saving import saving
 from harness.train.stopping import StopDecision, decide_stop
 
 WATCHED, BEST = "watch.json", "best.safetensors"  # in a checkpoint
@@ -86,7 +87,8 @@ class ValidationWatch(TrainerCallback):
         """Add what was watched to the checkpoint, and seal it."""
         assert self._checkpoints is not None
         folder = self._checkpoints.at(int(state.global_step))
-        save_file(self._best, folder / BEST)
+        with saving(folder):
+            save_file(self._best, folder / BEST)
         watched = {
             "points": [asdict(point) for point in self.points],
             "losses": self._losses,

@@ -1,1 +1,1 @@
-"""PROOF: digests, and whether a verdict may be believed."""
+"""PROOF: digests, and whether an adapter may be loaded and a verdict believed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.errors import EvidenceRefusedError
 from harness.strict_json import canonical
@@ -25,7 +26,7 @@ def digest_files(folder: Path) -> dict[str, str]:
     """Path inside the folder (with "/") -> SHA-256, for every file in it.
 
     Raises:
-        EvidenceRefusedError: a link, whose target could change after it was read.
+        EvidenceRefusedError: a link, whose target could change after it was read, or a pipe or device.
     """
     digests = {}
     for path in sorted(folder.rglob("*")):
@@ -33,18 +34,35 @@ def digest_files(folder: Path) -> dict[str, str]:
             raise EvidenceRefusedError(f"{path}: links are not accepted; put the file itself there")
         if path.is_file():
             digests[path.relative_to(folder).as_posix()] = digest_file(path)
+        elif not path.is_dir():
+            raise EvidenceRefusedError(f"{path}: neither a file nor a folder")
     return digests
 
 
-def digest_model_folder(folder: Path) -> str:
-    """One SHA-256 over a model folder, links followed (the hub's cache is made of them)."""
+def digest_model_files(folder: Path) -> dict[str, str]:
+    """File of a model folder -> SHA-256, links followed (the hub's cache is made of them)."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return digest_tree({path.name: digest_file(path) for path in files})
+    return {path.name: digest_file(path) for path in files}
+
+
+def digest_model_folder(folder: Path) -> str:
+    """One SHA-256 over a model folder."""
+    return digest_tree(digest_model_files(folder))
 
 
 def digest_tree(files: Mapping[str, str]) -> str:
     """One SHA-256 over names and digests of files."""
-    return digest_bytes(canonical(dict(files)).encode("utf-8"))
+    return digest_json(dict(files))
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of a JSON value's canonical form."""
+    return digest_bytes(canonical(value).encode("utf-8"))
+
+
+def seal(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body with the digest of its canonical form as its last key."""
+    return {**body, "digest": digest_json(dict(body))}
 
 
 def weights_digest(base: str, adapter: str | None) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from harness.errors import EvidenceRefusedError
 from harness.files import write_json
+from harness.limits import TEXT_BYTES, read_within
 from harness.strict_json import StrictJsonError, parse
-from harness.trust.verdicts import seal
+from harness.trust.digests import seal
 
 LOCK_VERSION = 1
 SUFFIX = ".lock"
@@ -50,7 +51,7 @@ def read_lock(path: Path) -> SuiteLock:
         EvidenceRefusedError: it cannot be read, is of another format, or was changed since it was written.
     """
     try:
-        value = parse(path.read_text(encoding="utf-8"))
+        value = parse(read_within(path, TEXT_BYTES).decode("utf-8"))
     except (OSError, UnicodeDecodeError, StrictJsonError) as error:
         raise EvidenceRefusedError(f"{path}: no lock that can be read: {error}") from None
     if not isinstance(value, dict) or value.get("format_version") != LOCK_VERSION:

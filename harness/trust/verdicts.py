@@ -1,107 +1,212 @@
-"""The verdict file: what was decided, bound by digest to the bytes it speaks of, and whether it may be believed."""
+"""The verdict file: an in-toto Statement with a SLSA verification summary, in canonical JSON so that it can be signed.
+
+The one place where a verdict becomes bytes and bytes become a verdict. What is read must be, byte for byte, what
+would be written: no field more or less, no other spacing, no other order.
+
+Sources: in-toto Statement v1 (in-toto/attestation, spec/v1/statement.md); SLSA Verification Summary Attestation v1
+(slsa.dev/verification_summary/v1), which lets a producer add fields whose names are URIs; canonical JSON in the
+manner of RFC 8785.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import EvidenceRefusedError
-from harness.records import FORMAT_VERSION
+from harness.findings import CheckResult, Decision
+from harness.gate.deciding import EXIT_CODES
 from harness.strict_json import StrictJsonError, canonical, parse
-from harness.trust.digests import digest_bytes, digest_files, digest_tree
+from harness.trust.digests import digest_json, digest_tree
 
+VERDICT_VERSION = 2
 LIFETIME = timedelta(days=30)
-CLOCK_SKEW = timedelta(minutes=5)
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
+VERIFIER = "pkg:pypi/lora-harness"
+OWN_FIELD = f"{VERIFIER}#verdict"  # what SLSA has no field for
+SLSA_VERSION = "1.0"
+SHIPPED_LEVEL = "LORA_HARNESS_SHIP"  # custom levels may not begin with SLSA_
+MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A verdict that holds for an adapter."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCount:
+    """How many answers of one system to one data set were planned, and what became of them."""
+
+    planned: int
+    answered: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedVerdict:
+    """What verdict.json says. Every digest is a SHA-256 in hexadecimal; times are RFC 3339 in UTC, ending in Z."""
 
     run_id: str
     suite: str
+    suite_digest: str
+    decision: Decision
+    sentence: str
     judged: str
     expires: str
-    adapter_digest: str
-    suite_digest: str
+    sequence: int  # its number among the judgements of this adapter by this suite; 0 where no log was kept
+    adapter_files: Mapping[str, str]  # path inside the adapter folder -> digest
+    inputs: Mapping[str, str]  # the manifest and every evidence file but the adapter's -> digest
+    digests: Mapping[str, str]  # all that the manifest binds: base, suite, each data file, prompts, ...
+    arms: Mapping[str, ArmCount]  # "system/dataset"
+    checks: tuple[CheckResult, ...]
+    planned_checks: Mapping[str, int]  # kind -> how many results the suite asks for
+    notes: tuple[str, ...]
+    tool_version: str
+    tool_digest: str  # of the code that judged
+    status: Literal["complete"] = "complete"
+
+    @property
+    def adapter_digest(self) -> str:
+        """One digest over names and digests of the adapter's files."""
+        return digest_tree(self.adapter_files)
+
+    @property
+    def manifest_digest(self) -> str:
+        """The digest of the manifest that binds the evidence; empty when it is not named."""
+        return self.inputs.get(MANIFEST, "")
+
+    @property
+    def accepted(self) -> dict[str, str]:
+        """Undecided check -> why a person let it pass."""
+        return {check.name: check.accepted for check in self.checks if check.accepted}
 
 
-def seal(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body with the digest of its canonical form as its last key."""
-    return {**body, "digest": _digest(body)}
+def timestamp(moment: datetime) -> str:
+    """A moment as RFC 3339 in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def expiry(judged: datetime) -> str:
-    """When a verdict given at `judged` ends, ISO 8601."""
-    return (judged + LIFETIME).isoformat()
+    """When a verdict given at `judged` ends, RFC 3339."""
+    return timestamp(judged + LIFETIME)
 
 
-def verify_adapter(adapter: Path, verdict: Path, *, now: datetime, suite_digest: str | None = None) -> Verified:
-    """Check that a whole, fresh verdict says ship for exactly the files in the folder `adapter`.
+def verdict_bytes(verdict: SealedVerdict) -> bytes:
+    """The bytes of verdict.json, which are also what is signed.
 
     Raises:
-        EvidenceRefusedError: in every other case, with the reason.
+        ValueError: a number that is not finite.
     """
-    value = _read(verdict)
-    body = {key: item for key, item in value.items() if key != "digest"}
-    if value.get("digest") != _digest(body):
-        raise EvidenceRefusedError(f"{verdict}: changed since it was written (its own digest does not match)")
-    if value.get("format_version") != FORMAT_VERSION:
-        raise EvidenceRefusedError(
-            f"{verdict}: format {value.get('format_version')}, this version reads {FORMAT_VERSION}"
-        )
+    plain = _adapter().dump_python(verdict, mode="json")
+    # Once through the reader's own types, so that a whole number in a field of floats is written as it is read.
+    return _encode(_adapter().validate_python(plain))
+
+
+def parse_verdict(content: bytes, where: str) -> SealedVerdict:
+    """The verdict in the bytes of a verdict file; `where` names the file in messages.
+
+    Raises:
+        EvidenceRefusedError: they are not exactly the bytes of a verdict of this version.
+    """
     try:
-        decision, judged = str(value["decision"]), datetime.fromisoformat(value["judged"])
-        expires, expected = datetime.fromisoformat(value["expires"]), dict(value["adapter_files"])
-        verified = Verified(
-            run_id=str(value["run_id"]),
-            suite=str(value["suite"]),
-            judged=str(value["judged"]),
-            expires=str(value["expires"]),
-            adapter_digest=digest_tree(expected),
-            suite_digest=str(value["suite_digest"]),
-        )
+        statement = parse(content.decode("utf-8"))
+    except (UnicodeDecodeError, StrictJsonError) as error:
+        raise EvidenceRefusedError(f"{where}: no verdict that can be read: {error}") from None
+    try:
+        own = statement["predicate"][OWN_FIELD]
+        version = own["format_version"]
+    except (KeyError, TypeError):
+        raise EvidenceRefusedError(f"{where}: not a verdict of this harness") from None
+    if version != VERDICT_VERSION:
+        raise EvidenceRefusedError(f"{where}: format {str(version)[:20]!r}, this version reads {VERDICT_VERSION}")
+    sealed = own.pop("digest", None)
+    if sealed != digest_json(statement):
+        raise EvidenceRefusedError(f"{where}: changed since it was written (its own digest does not match)")
+    try:
+        verdict = _adapter().validate_python(_fields(statement, own))
+        whole = _encode(verdict)
     except (KeyError, TypeError, ValueError) as error:
-        raise EvidenceRefusedError(f"{verdict}: incomplete: {error}") from None
-    if decision != "ship":
-        raise EvidenceRefusedError(f"{verdict}: the decision is {decision}, not ship")
-    if judged > now + CLOCK_SKEW:
-        raise EvidenceRefusedError(f"{verdict}: given at {value['judged']}, which is in the future")
-    if expires <= now or expires - judged > LIFETIME:
-        raise EvidenceRefusedError(f"{verdict}: expired at {value['expires']}; run the suite again")
-    if suite_digest is not None and suite_digest != verified.suite_digest:
-        raise EvidenceRefusedError(f"{verdict}: given by another suite ({verified.suite_digest[:16]})")
-    _refuse_other_files(adapter, expected)
-    return verified
+        raise EvidenceRefusedError(f"{where}: incomplete: {_reason(error)}") from None
+    if whole != content:
+        raise EvidenceRefusedError(
+            f"{where}: not in the form that this version writes; changed since, or by another program"
+        )
+    return verdict
 
 
-def _refuse_other_files(adapter: Path, expected: Mapping[str, str]) -> None:
-    if not adapter.is_dir():
-        raise EvidenceRefusedError(f"{adapter}: no such adapter folder")
-    found = digest_files(adapter)
-    for name in sorted(set(found) | set(expected)):
-        if name not in found:
-            raise EvidenceRefusedError(f"{adapter / name}: missing, although the verdict speaks of it")
-        if name not in expected:
-            raise EvidenceRefusedError(f"{adapter / name}: the verdict does not speak of this file")
-        if found[name] != expected[name]:
-            raise EvidenceRefusedError(f"{adapter / name}: not the file that was judged")
-    if not expected:
-        raise EvidenceRefusedError(f"{adapter}: the verdict names no files")
+@cache
+def _adapter() -> TypeAdapter[SealedVerdict]:
+    return TypeAdapter(SealedVerdict)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, StrictJsonError) as error:
-        raise EvidenceRefusedError(f"{path}: no verdict that can be read: {error}") from None
-    if not isinstance(value, dict):
-        raise EvidenceRefusedError(f"{path}: not a verdict")
-    return value
+def _encode(verdict: SealedVerdict) -> bytes:
+    own = _own(verdict)
+    statement = _statement(verdict, own)
+    own["digest"] = digest_json(statement)  # without a signature, it is what shows damage
+    return (canonical(statement) + "\n").encode("utf-8")
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    return digest_bytes(canonical(dict(body)).encode("utf-8"))
+def _statement(verdict: SealedVerdict, own: dict[str, Any]) -> dict[str, Any]:
+    shipped = verdict.decision == "ship"
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": _descriptors("name", verdict.adapter_files),
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "verifier": {"id": VERIFIER, "version": {"lora-harness": verdict.tool_version}},
+            "timeVerified": verdict.judged,
+            "resourceUri": f"pkg:generic/{quote(verdict.suite)}/adapter@sha256:{verdict.adapter_digest}",
+            "policy": {
+                "uri": f"pkg:generic/{quote(verdict.suite)}/suite@sha256:{verdict.suite_digest}",
+                "digest": {"sha256": verdict.suite_digest},
+            },
+            "inputAttestations": _descriptors("uri", verdict.inputs),
+            "verificationResult": "PASSED" if shipped else "FAILED",
+            "verifiedLevels": [SHIPPED_LEVEL if shipped else "FAILED"],
+            "slsaVersion": SLSA_VERSION,
+            OWN_FIELD: own,
+        },
+    }
+
+
+def _own(verdict: SealedVerdict) -> dict[str, Any]:
+    plain = _adapter().dump_python(verdict, mode="json")
+    named = ("run_id", "suite", "decision", "sentence", "expires", "sequence", "digests", "arms", "checks")
+    more = ("planned_checks", "notes", "tool_digest", "status")
+    body = {name: plain[name] for name in (*named, *more)}
+    return {
+        **body,
+        "format_version": VERDICT_VERSION,
+        "adapter_digest": verdict.adapter_digest,
+        "exit_code": int(EXIT_CODES[verdict.decision]),
+        "accepted": verdict.accepted,
+    }
+
+
+def _fields(statement: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `SealedVerdict`, from where the statement has them; what else it has is compared as bytes."""
+    predicate = statement["predicate"]
+    derived = ("format_version", "adapter_digest", "exit_code", "accepted")
+    return {
+        **{name: value for name, value in own.items() if name not in derived},
+        "judged": predicate["timeVerified"],
+        "suite_digest": predicate["policy"]["digest"]["sha256"],
+        "adapter_files": {item["name"]: item["digest"]["sha256"] for item in statement["subject"]},
+        "inputs": {item["uri"]: item["digest"]["sha256"] for item in predicate["inputAttestations"]},
+        "tool_version": predicate["verifier"]["version"]["lora-harness"],
+    }
+
+
+def _descriptors(key: str, files: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{key: name, "digest": {"sha256": files[name]}} for name in sorted(files)]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return repr(error) if isinstance(error, KeyError) else str(error)

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from evidence_factory import Fixture
 from workflow_runner import read_outputs
 
-from harness.cli.github import InertStream, tell_actions
+from harness.cli.github import tell_actions
 from harness.cli.main import main
+from harness.cli.printing import InertStream
 from harness.clock import utc_now
 from harness.judge import judge_run
 from harness.report.github import SUMMARY_LIMIT

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from evidence_factory import SUITE, Fixture
 from huggingface_hub import EvalResult, ModelCard
+from stored_verdict import own_part
 from test_cli_imports import HEAVY, modules_after
 
 from harness.cli.main import main
@@ -18,6 +19,7 @@ from harness.records import RunManifest
 from harness.report.card import BEGIN, END
 from harness.store.facts import read_record
 from harness.store.runs import MANIFEST, finish_run
+from harness.trust.digests import digest_bytes, digest_file
 
 PEFT = """\
 ---
@@ -109,13 +111,15 @@ def test_the_card_tells_verdict_arms_checks_training_and_limits(shipped: Path) -
     result = harness("card", shipped)
     assert f"cp -r {shipped}/adapter FOLDER" in result.output
     text = (shipped / "README.md").read_text(encoding="utf-8")
-    verdict = json.loads((shipped / "verdict.json").read_text())
+    verdict = own_part(shipped)
     assert "✓ **Ship**" in text and "Beats bare, the only baseline" in text
     assert "| **candidate** | adapter | 90.0 % (85.8 to 93.3 %) |" in text
     assert "| bare | prompt | 50.0 % (44.0 to 56.0 %) |" in text
     assert text.count("✓ Pass") == len(verdict["checks"])
     assert "| Method | lora |" in text
-    assert verdict["digest"] in text and all(digest in text for digest in verdict["adapter_files"].values())
+    digests = [digest_file(path) for path in (shipped / "verdict.json", *(shipped / "adapter").iterdir())]
+    assert len(digests) == 3 and all(digest in text for digest in digests)
+    assert "It is unsigned" in text
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# fixture", "## Evaluation", "### What was judged", "### Compared with", "### Checks", "### Training",
         "### How to verify", "### Limits",
@@ -159,10 +163,11 @@ def test_the_run_stays_whole_and_judging_again_removes_its_card(tmp_path: Path) 
 def test_the_published_weights_are_verified_without_the_card(published: Path) -> None:
     verdict = published.parent / "verdict.json"
     verdict.write_bytes((published / "verdict.json").read_bytes())
-    assert harness("verify", published, "--verdict", verdict).exit_code == 5, "a card is no part of what was judged"
+    options = ("--verdict", verdict, "--suite-digest", digest_bytes(SUITE.encode()))
+    assert harness("verify", published, *options).exit_code == 5, "a card is no part of what was judged"
     (published / "README.md").unlink()
     (published / "verdict.json").unlink()
-    result = harness("verify", published, "--verdict", verdict)
+    result = harness("verify", published, *options)
     assert result.exit_code == 0, result.output
 
 
@@ -223,7 +228,7 @@ def test_a_run_that_was_not_judged_has_no_card(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "old", "new"),
-    [("verdict.json", '"signed": false', '"signed": true'), ("predictions.jsonl", "test-0", "test-1")],
+    [("verdict.json", '"status":"pass"', '"status":"fail"'), ("predictions.jsonl", "test-0", "test-1")],
 )
 def test_a_run_with_a_changed_file_has_no_card(name: str, old: str, new: str, tmp_path: Path) -> None:
     folder = judged(tmp_path / "run", Fixture(n_probe=5, questions=8))

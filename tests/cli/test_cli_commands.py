@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from stored_verdict import own_part
 from tiny_model import write_tiny_suite
 
 from harness.cli.main import main
 from harness.store.ledger import Look, record_look
+from harness.trust.history import read_log
 
 
 def harness(*arguments: str | Path) -> Result:
@@ -37,7 +39,7 @@ def test_a_run_leaves_all_its_evidence_and_reports(project: Path) -> None:
     names = {path.relative_to(only_run(project)).as_posix() for path in only_run(project).rglob("*") if path.is_file()}
     assert names == {
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "benchmarks.jsonl", "comparison.csv",
-        "drift.jsonl", "examples.jsonl", "junit.xml", "liveness.json", "manifest.json", "metrics.json",
+        "drift.jsonl", "examples.jsonl", "junit.xml", "leaks.json", "liveness.json", "manifest.json", "metrics.json",
         "predictions.jsonl", "preferences.jsonl",
         "report.html", "scores.jsonl", "status.json", "suite.yaml", "summary.md", "training.json", "verdict.json",
     }  # fmt: skip
@@ -50,13 +52,13 @@ def test_the_manifest_says_who_took_part_and_who_did_not(project: Path) -> None:
     assert manifest["planned"] == {"candidate/test": 12, "bare/test": 12, "few-shot/test": 12}
     assert manifest["counters"]["model_loads"] == 1
     assert manifest["counters"]["trained_tokens"] > 0
-    verdict = json.loads((only_run(project) / "verdict.json").read_text())
+    verdict = own_part(only_run(project))
     assert any("previous is absent" in note for note in verdict["notes"])
 
 
 def test_judging_again_gives_the_same_decision_and_scores(project: Path) -> None:
     folder = only_run(project)
-    before = json.loads((folder / "verdict.json").read_text())
+    before = own_part(folder)
     scores = (folder / "scores.jsonl").read_bytes()
     result = harness("gate", folder, "--json")
     assert json.loads(result.output)["decision"] == before["decision"]
@@ -213,10 +215,30 @@ def test_the_promoted_adapter_takes_part_as_previous(promoted: tuple[Path, Path]
 def test_the_promoted_adapter_itself_is_already_promoted(promoted: tuple[Path, Path]) -> None:
     suite, adapter = promoted
     before = len(list((suite.parents[1] / "reports" / "tiny").iterdir()))
+    log = suite.parents[1] / "baselines" / "tiny" / "verdicts.jsonl"
+    judged = log.read_bytes()
     result = harness("run", suite, "--adapter", adapter)
     assert result.exit_code == 0, result.output
     assert "already promoted as first" in result.output
     assert len(list((suite.parents[1] / "reports" / "tiny").iterdir())) == before
+    assert log.read_bytes() == judged, "nothing is judged again, so the verdict on it stays believed"
+
+
+def test_an_adapter_that_is_given_is_noted_before_it_is_run_and_before_it_is_judged(
+    promoted: tuple[Path, Path],
+) -> None:
+    suite, adapter = promoted
+    log = suite.parents[1] / "baselines" / "tiny" / "verdicts.jsonl"
+    first = len(read_log(log))
+    assert harness("run", suite, "--adapter", adapter, "--set", "seed=2").exit_code in {0, 3, 4}
+    entries = read_log(log)[first:]
+    assert [entry.event == "started" for entry in entries] == [True, True, False]
+    assert len({(entry.adapter, entry.suite, entry.run_id) for entry in entries}) == 1
+    assert entries[0].adapter == read_log(log)[0].adapter, "the same bytes as when they were trained"
+    manifest = json.loads((adapter.parents[1] / entries[0].run_id / "manifest.json").read_text())
+    assert {name for name in manifest["digests"] if name.startswith("base:")} >= {
+        "base:config.json", "base:model.safetensors", "base:tokenizer.json", "base:tokenizer_config.json",
+    }  # fmt: skip
 
 
 def test_the_promoted_adapter_is_not_its_own_baseline_when_the_data_changed(promoted: tuple[Path, Path]) -> None:

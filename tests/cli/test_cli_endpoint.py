@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from click.testing import CliRunner, Result
 from tiny_model import write_tiny_suite
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "systems"))
-from faulty_server import FaultyServer, first, sends_completion
+from faulty_server import FaultyServer, Request, completion, first, response, sends_completion
 
 from harness.cli.main import main
 
@@ -75,3 +77,40 @@ def test_an_arm_behind_a_server_is_asked_anew_when_nothing_changed(tmp_path: Pat
         assert len(server.requests) == 2 * before
     folders = {json.loads(result.stdout.splitlines()[-1])["run"] for result in (first_run, again)}
     assert len(folders) == 2
+
+
+CANARY = "sk-canary-1b9f0c7de5a24c38"
+
+
+def says_the_key(connection: socket.socket, request: Request, server: FaultyServer) -> None:
+    """Repeat the key in whatever a server can say: its status, a header, an error, an answer."""
+    said = request.headers["authorization"]
+    responses = [
+        response(json.dumps({"error": {"message": f"wrong key {said}"}}), f"401 {said}"),
+        response(json.dumps(completion(f"You sent {said}"))),
+        response(json.dumps(completion("red")), "302 Found", f"Location: http://127.0.0.1:1/{said}"),
+        response(f"not JSON but {said}", kind=said),
+        response(json.dumps(completion("red", finish_reason=said))),
+        response(json.dumps(completion("red"))),
+    ]
+    connection.sendall(responses[request.number % len(responses)])
+
+
+def test_the_key_is_in_no_file_and_in_nothing_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY_KEY", CANARY)
+    with FaultyServer(says_the_key) as server:
+        result = run(tmp_path, server.base_url, more=", key_env: CANARY_KEY")
+        assert result.exit_code in {3, 4}, result.output + str(result.exception)
+        assert server.requests and all(CANARY in request.headers["authorization"] for request in server.requests)
+    answered = [row["text"] for row in answers_of(result, "hosted") if row["error"] is None]
+    assert set(answered) == {"red"}
+    folder = Path(json.loads(result.stdout.splitlines()[-1])["run"])
+    printed = [result.output]
+    for command in (["gate", str(folder)], ["report", str(folder)], ["show", str(folder), "--json", "all"]):
+        printed.append(CliRunner().invoke(main, command).output)
+    forms = (CANARY, CANARY[3:], base64.b64encode(CANARY.encode()).decode()[:20], CANARY.encode().hex())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"answers.sqlite", "report.html", "manifest.json", "predictions.jsonl"} <= {path.name for path in files}
+    for form in forms:
+        assert [path.name for path in files if form.encode() in path.read_bytes()] == []
+        assert not [text for text in printed if form in text]

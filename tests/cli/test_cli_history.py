@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from evidence_factory import SUITE, Fixture
+from stored_verdict import own_part
 from test_cli_imports import HEAVY, modules_after
 
 from harness.cli.main import main
@@ -91,7 +92,7 @@ def test_every_check_is_shown_with_its_interval_over_all_runs_oldest_first(proje
     folders = [add_run(project, day, right) for day, right in ((2, lambda i: True), (1, lambda i: i % 4 != 0))]
     found = facts(history(project, "--json"))
     assert [run["run_id"] for run in found["runs"]] == [folders[1].name, folders[0].name]
-    verdicts = [json.loads((folder / "verdict.json").read_text()) for folder in reversed(folders)]
+    verdicts = [own_part(folder) for folder in reversed(folders)]
     for name in {check["name"] for verdict in verdicts for check in verdict["checks"]}:
         assert trend(found, name) == [
             next(check for check in verdict["checks"] if check["name"] == name) for verdict in verdicts
@@ -166,7 +167,7 @@ def test_runs_without_a_verdict_that_holds_are_left_out_and_named(project: Path)
     unjudged = add_run(project, 1, lambda i: True, judged=False)
     changed = add_run(project, 2, lambda i: True)
     verdict = (changed / "verdict.json").read_text()
-    (changed / "verdict.json").write_text(verdict.replace('"status": "pass"', '"status": "fail"'))
+    (changed / "verdict.json").write_text(verdict.replace('"status":"pass"', '"status":"fail"'))
     unfinished = project / "reports" / "fixture" / "20260103-120000-abcdef"
     unfinished.mkdir()
     add_run(project, 4, lambda i: True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,11 @@ def test_looking_at_a_suite_imports_no_model_libraries(command: str) -> None:
     assert not modules_after(command, str(SUITE)) & HEAVY
 
 
+def test_starting_a_suite_imports_no_model_libraries(tmp_path: Path) -> None:
+    assert not modules_after("init", str(tmp_path / "mine")) & HEAVY
+    assert (tmp_path / "mine" / "suite.yaml").is_file()
+
+
 def test_comparing_imports_no_model_libraries(tmp_path: Path) -> None:
     rows = [f'{{"id": "e{i}", "score": {i % 2}}}' for i in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join(rows))
@@ -51,6 +57,8 @@ def test_comparing_imports_no_model_libraries(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["gate", "report"])
 def test_judging_imports_no_model_libraries(command: str, tmp_path: Path) -> None:
     folder = Fixture().write(tmp_path / "run")
+    if command == "report":
+        modules_after("gate", str(folder))
     assert not modules_after(command, str(folder)) & HEAVY
     assert (folder / "verdict.json").is_file()
 
@@ -58,7 +66,9 @@ def test_judging_imports_no_model_libraries(command: str, tmp_path: Path) -> Non
 def test_verify_imports_no_model_libraries(tmp_path: Path) -> None:
     folder = Fixture().write(tmp_path / "run")
     modules_after("gate", str(folder))
-    assert not modules_after("verify", str(folder / "adapter")) & (HEAVY | {"numpy", "scipy"})
+    options = ("--suite-digest", hashlib.sha256((folder / "suite.yaml").read_bytes()).hexdigest())
+    loaded = modules_after("verify", str(folder / "adapter"), *options)
+    assert not loaded & (HEAVY | {"numpy", "scipy", "httpx", "requests", "urllib3"})
 
 
 def test_the_selftest_imports_no_model_libraries(tmp_path: Path) -> None:

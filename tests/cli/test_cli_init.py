@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from init_files import GIVEN, LABELS, QUESTIONS, Given, lines
+from planted_suite import prompts
 
 from harness.cli.main import main
+from harness.suite.load import load_suite
+
+DATA = os.environ.get("HARNESS_TEST_DATA")
 
 
 def harness(*arguments: str | Path) -> Result:
@@ -21,6 +27,142 @@ def rows(path: Path, count: int) -> Path:
     lines = [json.dumps({"prompt": f"say {i}", "completion": "yes" if i % 2 else "no"}) for i in range(count)]
     path.write_text("\n".join(lines))
     return path
+
+
+def read(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=lambda given: f"{given.name} {given.scorer}")
+def test_every_format_and_kind_of_answer_gives_a_suite_that_is_valid_and_in_order(given: Given, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    result = harness("init", folder, "--from", given.write(tmp_path), "--json")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert given.found in "\n".join(made["found"])
+    assert made["files"] == sorted([*given.files, "suite.yaml", "test.jsonl", "train.jsonl"])
+    assert (made["train_rows"], made["test_rows"]) == (30, 30)
+    text = (folder / "suite.yaml").read_text()
+    assert f"{{kind: better_than, scorer: {given.scorer}, baselines: all}}   # " in text
+    assert [wanted for wanted in given.suite if wanted not in text] == []
+    for command in ("validate", "lint", "plan"):
+        result = harness(command, folder)
+        assert result.exit_code == 0, result.output
+    assert "possible-leak" not in harness("lint", folder).output
+
+
+def test_the_rows_are_written_as_they_were(tmp_path: Path) -> None:
+    given = next(given for given in GIVEN if given.name == "rows.parquet")
+    harness("init", tmp_path / "mine", "--from", given.write(tmp_path))
+    written = [json.loads(line) for file in ("train", "test") for line in read(tmp_path / "mine" / f"{file}.jsonl")]
+    first = {"prompt": QUESTIONS[0], "completion": "billing", "user_id": "0", "on": "2026-01-01", "id": 0}
+    assert sorted(written, key=lambda row: int(row["id"]))[0] == first
+    assert [row["id"] for row in sorted(written, key=lambda row: int(row["id"]))] == list(range(60))
+
+
+def test_no_user_is_both_trained_and_tested_on(tmp_path: Path) -> None:
+    given = next(given for given in GIVEN if given.name == "rows.parquet")
+    made = json.loads(harness("init", tmp_path / "mine", "--from", given.write(tmp_path), "--json").stdout)
+    train, test = (
+        {json.loads(line)["user_id"] for line in read(tmp_path / "mine" / f"{file}.jsonl")}
+        for file in ("train", "test")
+    )
+    assert (len(train), len(test), train & test) == (10, 10, set())
+    assert "rows of one `user_id` (20 in all)" in made["found"][-1]
+
+
+def test_the_schema_and_the_labels_stand_in_the_engineered_prompt(tmp_path: Path) -> None:
+    for name in ("objects.jsonl", "rows.csv"):
+        given = next(given for given in GIVEN if given.name == name)
+        harness("init", tmp_path / name[:4], "--from", given.write(tmp_path))
+    asked = (tmp_path / "obje" / "prompts" / "engineered.txt").read_text()
+    schema = json.loads((tmp_path / "obje" / "answer.schema.json").read_text())
+    assert json.loads(asked.splitlines()[2]) == {key: value for key, value in schema.items() if key != "$schema"}
+    assert schema["properties"]["queue"]["enum"] == list(LABELS)
+    assert sorted(schema["required"]) == ["items", "queue", "urgent"]
+    assert (tmp_path / "rows" / "prompts" / "engineered.txt").read_text().splitlines()[1:] == list(LABELS)
+
+
+def test_rows_of_one_system_message_keep_it_and_rows_of_several_keep_theirs(tmp_path: Path) -> None:
+    for name in ("one system.jsonl", "systems.jsonl"):
+        given = next(given for given in GIVEN if given.name == name)
+        harness("init", tmp_path / name[:3], "--from", given.write(tmp_path))
+    assert (tmp_path / "one" / "prompts" / "plain.txt").read_text() == "You sort post.\n"
+    assert (
+        (tmp_path / "one" / "prompts" / "engineered.txt").read_text().startswith("You sort post.\n\nRead the request")
+    )
+    assert "prompts/" not in (tmp_path / "sys" / "suite.yaml").read_text()
+
+
+def test_rare_labels_are_judged_by_macro_f1(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": text, "completion": "rare" if place < 9 else "usual"} for place, text in enumerate(prompts(240, 1))
+    ]
+    (tmp_path / "rows.jsonl").write_bytes(lines(rows))
+    harness("init", tmp_path / "mine", "--from", tmp_path / "rows.jsonl")
+    text = (tmp_path / "mine" / "suite.yaml").read_text()
+    assert "scorer: macro_f1, baselines: all}   # every label counts alike, however rare; some labels here" in text
+    assert "  - exact_match " in text
+    assert harness("validate", tmp_path / "mine").exit_code == 0
+
+
+def test_long_rows_and_answers_are_given_room(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{text} " * 40, "completion": f"{text} " * 9} for text in prompts(40, 1)]
+    (tmp_path / "rows.jsonl").write_bytes(lines(rows))
+    assert harness("init", tmp_path / "mine", "--from", tmp_path / "rows.jsonl").exit_code == 0
+    declared = load_suite(tmp_path / "mine").suite
+    assert declared.train is not None
+    longest = max(len(row["prompt"].encode()) + len(row["completion"].encode()) for row in rows)
+    assert longest < declared.train.max_length < longest + 400
+    assert declared.decoding.max_new_tokens > max(len(row["completion"]) for row in rows) / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.jsonl", b"", "rows.jsonl: there are no rows in it"),
+        ("rows.txt", b"Once.\n\nTwice.\n", "this is raw text, which asks nothing .+ continued_pretraining"),
+        ("rows.jsonl", b'{"prompt": "a", "completion": "b"}\n{"prompt": ', "rows.jsonl:2: not valid JSON at column"),
+        (
+            "rows.jsonl",
+            b'{"prompt": "a", "completion": "b"}\n{"prompt": "c"}',
+            "rows.jsonl:2: there is no answer: give",
+        ),
+        ("rows.csv", b"frage,antwort\na,b\n", "rows.csv:2: no column is a question by its name; call the question"),
+        ("rows.csv", b"text,label,intent\na,b,c\n", "rows.csv:2: `label` and `intent` may each be what is meant"),
+        (
+            "rows.jsonl",
+            lines([{"prompt": text, "completion": "yes"} for text in prompts(60, 1)]),
+            "one constant answer is",
+        ),
+        ("rows.jsonl", lines([{"prompt": "a", "completion": "yes"}] * 60), "leave 1 to test on, fewer than 10"),
+        (
+            "rows.jsonl",
+            lines([{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": "a", "completion": "b"}]),
+            "rows.jsonl:2: a preference needs `prompt`, `chosen` and `rejected`",
+        ),
+    ],
+)
+def test_rows_that_make_no_suite_are_refused_by_their_place_and_nothing_is_written(
+    name: str, content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = harness("init", tmp_path / "mine", "--from", tmp_path / name)
+    assert result.exit_code == 2, result.output
+    assert re.search(message, result.output), result.output
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(not DATA, reason="HARNESS_TEST_DATA names the folder of the real data sets")
+@pytest.mark.parametrize("name", ["snips_intent", "snips", "banking77"])
+def test_a_real_data_set_gives_a_suite_without_leaks(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    made = json.loads(harness("init", folder, "--from", Path(str(DATA)) / f"{name}.train.jsonl", "--json").stdout)
+    assert made["test_rows"] == 500
+    for command in ("validate", "lint", "plan"):
+        result = harness(command, folder)
+        assert result.exit_code == 0, result.output
+    assert "leak]" not in harness("lint", folder).output
 
 
 def test_the_sample_leaves_as_many_test_rows_as_are_advised(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from evidence_factory import SUITE, Fixture
+from stored_verdict import own_part
 from test_cli_imports import HEAVY, modules_after
 
 from harness.cli.main import main
@@ -178,7 +179,7 @@ def explained(run: Path, check: str) -> dict[str, Any]:
 
 
 def test_a_gain_is_explained_from_the_stored_verdict(run: Path) -> None:
-    stored = {c["name"]: c for c in json.loads((run / "verdict.json").read_text())["checks"]}
+    stored = {c["name"]: c for c in own_part(run)["checks"]}
     found = explained(run, "better")
     assert found["check"] == stored[GAIN]
     assert found["declared"]["scorer"] == "exact_match"
@@ -316,7 +317,7 @@ def test_an_unknown_check_is_refused_with_those_there_are(run: Path) -> None:
 def test_a_verdict_that_was_edited_or_is_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "copy")
     path = copy / "verdict.json"
-    path.write_text(path.read_text().replace('"status": "undecided"', '"status": "pass"'))
+    path.write_text(path.read_text().replace('"status":"undecided"', '"status":"pass"'))
     edited_verdict = harness("explain", copy, GAIN)
     assert (edited_verdict.exit_code, "changed since it was written" in edited_verdict.output) == (5, True)
     other = judged(tmp_path / "other")
@@ -360,7 +361,7 @@ def test_every_test_of_the_gate_is_described(method: str) -> None:
 
 
 def test_every_method_of_a_verdict_is_described(run: Path) -> None:
-    checks = json.loads((run / "verdict.json").read_text())["checks"]
+    checks = own_part(run)["checks"]
     assert all(describe_method(check["method"]) for check in checks)
     assert describe_method("exact one-sided McNemar; Tango score interval")[0].startswith("Only the examples that one")
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from planted_suite import Row, Rows, clean_rows, prompts, write_planted
 
 from harness.cli.main import main
-from harness.data.findings import RULES
+from harness.data.rules import RULES
 
 TREE = Path(__file__).parents[2]
 LINE = re.compile(r"^(\S+:\d+): (error|warning|note) \[([a-z-]+)\] (.+?)(?: \((\S+:\d+)\))?$")

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from adapter_files import write_adapter
 from click.testing import CliRunner, Result
 from evidence_factory import Fixture, history_of
 from plain_suite import SUITE, write_plain_suite
+from stored_verdict import own_part
 
 from harness.cli.main import main
 from harness.earlier import inputs_digest
@@ -51,9 +53,7 @@ def suite(tmp_path: Path) -> Path:
     """A suite that names a file of every sort."""
     folder = write_plain_suite(tmp_path, text=EVERY_FILE)
     shutil.copytree(QUIZ, folder / "quiz")
-    (folder / "theirs").mkdir()
-    (folder / "theirs" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    (folder / "theirs" / "adapter_model.safetensors").write_bytes(b"weights")
+    write_adapter(folder / "theirs")
     return folder
 
 
@@ -130,7 +130,7 @@ def edit(name: str, old: str, new: str) -> Callable[[Path], object]:
         (edit("schema.json", "string", "object"), ["schema.json: changed"]),
         (edit("rubric.txt", "Shorter", "Longer"), ["rubric.txt: changed"]),
         (edit("handbook/refunds.md", "week", "month"), ["handbook: changed"]),
-        (edit("theirs/adapter_config.json", "LORA", "PREFIX_TUNING"), ["theirs: changed"]),
+        (edit("theirs/adapter_config.json", '"lora_alpha": 8', '"lora_alpha": 16'), ["theirs: changed"]),
         (lambda suite: next((suite / "quiz").rglob("*.csv")).write_text("a,b,c,d,e,A\n"), ["quiz: changed"]),
     ],
 )
@@ -205,7 +205,7 @@ def test_the_verdict_says_whether_the_lock_is_older_than_the_candidate(
     history = history_of((2.0, 1.0, 0.5, 0.6), best=2, begun=begun)
     folder = locked_run(small(history=history), tmp_path / "run")
     judge_run(folder, lambda: datetime(2026, 1, 2, tzinfo=UTC))
-    verdict = json.loads((folder / "verdict.json").read_text())
+    verdict = own_part(folder)
     (note,) = [note for note in verdict["notes"] if "locked" in note]
     assert note.startswith("the suite was locked at 2026-01-01T12:00:00+00:00") and said in note
     assert verdict["digests"]["lock"] == "d" * 64
@@ -214,14 +214,14 @@ def test_the_verdict_says_whether_the_lock_is_older_than_the_candidate(
 def test_of_an_adapter_made_elsewhere_it_cannot_be_told(tmp_path: Path) -> None:
     folder = locked_run(small(history=None), tmp_path / "run")
     judge_run(folder, lambda: datetime(2026, 1, 2, tzinfo=UTC))
-    notes = json.loads((folder / "verdict.json").read_text())["notes"]
+    notes = own_part(folder)["notes"]
     assert any("cannot be told" in note for note in notes)
 
 
 def test_nothing_is_said_of_a_lock_where_there_is_none(tmp_path: Path) -> None:
     folder = small().write(tmp_path / "run")
     judge_run(folder, lambda: datetime(2026, 1, 2, tzinfo=UTC))
-    assert not any("locked" in note for note in json.loads((folder / "verdict.json").read_text())["notes"])
+    assert not any("locked" in note for note in own_part(folder)["notes"])
 
 
 def small(**changes: Any) -> Fixture:

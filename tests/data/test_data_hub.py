@@ -148,7 +148,7 @@ def test_a_split_without_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_card_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"the front matter of its README\.md is not YAML"):
+    with pytest.raises(InvalidInputError, match=r"the front matter of its README\.md:2:1 not valid YAML"):
         find_files(rows("test"), FolderHub(tmp_path, {"README.md": "---\nconfigs: [\n---\n"}))
 
 

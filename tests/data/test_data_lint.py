@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from planted_suite import LABELS, SUITE, Row, Rows, clean_rows, example, prompts, write_planted, write_rows
 
-from harness.data.findings import RULES, Finding, finding
 from harness.data.personal import kinds_of_personal_data
+from harness.data.rules import RULES, Finding, finding
 from harness.errors import ExitCode, InvalidInputError
 from harness.linting import LintResult, lint_suite
 from harness.suite.load import load_suite

@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "systems"))
 from real_server import needs_real_server, real_server
 
 pytestmark = pytest.mark.slow
+BOTH = ("candidate", "prompt-only")
 
 
 def scores(run: Path, dataset: str, scorer: str) -> dict[str, float]:
@@ -23,6 +24,13 @@ def scores(run: Path, dataset: str, scorer: str) -> dict[str, float]:
         if (row["dataset"], row["scorer"]) == (dataset, scorer):
             found.setdefault(row["system"], []).append(row["result"]["value"])
     return {system: sum(values) / len(values) for system, values in found.items()}
+
+
+def is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def checks(found: dict[str, Any]) -> dict[str, str]:
@@ -76,5 +84,6 @@ def test_preferences_are_learned(tmp_path: Path) -> None:
     losses = [point["validation_loss"] for point in training["points"] if point["validation_loss"] is not None]
     assert losses[0] == pytest.approx(0.6931, abs=1e-3)
     assert min(losses) < 0.2, "held-out pairs are told apart"
-    valid = scores(run, "test", "json_valid")
+    answers = read_rows(run / "predictions.jsonl")
+    valid = {name: sum(is_object(row["text"]) for row in answers if row["system"] == name) for name in BOTH}
     assert valid["candidate"] > valid["prompt-only"], "it writes JSON where it wrote prose"

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from evidence_factory import INVALID, SUITE, Fixture
+from evidence_in_memory import GAIN, evidence_of, suite_of
+from stored_verdict import own_part
 
 from harness.cli.main import main
+from harness.gate.verdict import decide
 from harness.records import Prediction, RunManifest
 from harness.store.facts import from_plain
 from harness.store.ledger import Look, look_number, read_looks, record_look
@@ -25,7 +28,7 @@ def gate(folder: Path, *arguments: str) -> Result:
 
 
 def verdict_of(folder: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((folder / "verdict.json").read_text())
+    found: dict[str, object] = own_part(folder)
     return found
 
 
@@ -243,3 +246,15 @@ def plan_twice(folder: Path) -> Result:
     planned = {name: count * (2 if name.endswith("/test") else 1) for name, count in manifest.planned.items()}
     finish_run(folder, replace(manifest, planned=planned))
     return CliRunner().invoke(main, ["gate", str(folder), "--json"])
+
+
+def test_a_sentence_about_any_of_several_says_which_was_beaten_and_names_no_none() -> None:
+    right, wrong = [1.0] * 20 + [0.0] * 20, [0.0] * 40
+    any_of = suite_of({**GAIN, "require": "any"}, baselines=2)
+    won = decide(any_of, evidence_of(right, wrong, right))
+    assert (won.decision, won.sentence) == (
+        "ship",
+        "Better than bare (p = 1.9e-06, adjusted for 2 baselines).",
+    )
+    lost = decide(any_of, evidence_of(wrong, right, right))
+    assert (lost.decision, lost.sentence) == ("hold", "Worse than each of bare, second.")

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from evidence_factory import INVALID, SUITE, Fixture
 from evidence_in_memory import GAIN, evidence_of, suite_of
+from stored_verdict import own_part
 
 from harness.cli.main import main
 from harness.errors import InvalidInputError
@@ -24,7 +25,6 @@ from harness.prepare import read_inputs
 from harness.records import Example, Prediction
 from harness.selftest import run_selftest
 from harness.store.runs import read_run
-from harness.strict_json import parse
 from harness.suite.load import parse_suite
 
 DECLARED = SUITE.replace(
@@ -45,7 +45,7 @@ def sign(system: str) -> object:
 def test_a_declared_scorer_decides_when_a_check_names_it(system: str, code: int, status: str, tmp_path: Path) -> None:
     folder = Fixture(suite_text=DECLARED, edit_predictions=sign(system)).write(tmp_path / "run")  # type: ignore[arg-type]
     assert CliRunner().invoke(main, ["gate", str(folder)]).exit_code == code
-    verdict = parse((folder / "verdict.json").read_text())
+    verdict = own_part(folder)
     statuses = {check["name"]: check["status"] for check in verdict["checks"]}
     assert statuses["better_than/signed/bare"] == status
     assert "signed" in (folder / "summary.md").read_text()

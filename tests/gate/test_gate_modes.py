@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from evidence_factory import SUITE, Fixture
+from stored_verdict import own_part
 
 from harness.cli.main import main
 from harness.errors import InvalidInputError
@@ -86,7 +87,7 @@ def test_what_comes_after_the_deciding_look_changes_nothing(tmp_path: Path) -> N
 def test_no_interval_is_shown_where_looking_chose_the_number(tmp_path: Path) -> None:
     fixture = Fixture(suite_text=ANYTIME)
     gate(fixture, tmp_path / "run")
-    checks = json.loads((tmp_path / "run" / "verdict.json").read_text())["checks"]
+    checks = own_part(tmp_path / "run")["checks"]
     gain = next(check for check in checks if check["kind"] == "better_than")
     assert gain["low"] is None and gain["high"] is None
     assert "betting e-process" in gain["method"]

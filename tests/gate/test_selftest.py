@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from evidence_factory import SUITE, Fixture
 
 from harness.cli.main import main
-from harness.records import Preference
+from harness.records import LeakedExample, Preference
 
 SMALL = Fixture(
     suite_text=SUITE.replace("bar: 99.5%", "bar: 97%").replace("margin: 5%", "margin: 10%"),
@@ -78,3 +78,23 @@ def test_preferences_of_a_judge_are_drawn_and_exchanged_with_the_answers(tmp_pat
     )
     found = trials(replace(fixture, preferences=preferred).write(tmp_path / "run"))
     assert found["as it is"] >= 0.9 and found["equal systems"] >= 0.88
+
+
+def test_leaks_are_drawn_with_their_examples_so_that_a_gain_they_carry_is_measured_as_undecided(tmp_path: Path) -> None:
+    leaks = tuple(
+        LeakedExample(
+            example_id=f"test-{place}",
+            source="",
+            twin="train.jsonl:1",
+            kind="contained",
+            similarity=1.0,
+            is_sure=True,
+        )
+        for place in range(1, 40, 2)
+    )
+    text = "\n".join(line for line in SUITE.splitlines() if "benchmark_drop" not in line and "valid_output" not in line)
+    few = {"n_test": 40, "n_probe": 2, "questions": 4}
+    # The candidate is better on these rows alone, and they are what leaked.
+    carried = Fixture(candidate_right=lambda i: True, baseline_right=lambda i: i % 2 == 0, suite_text=text, **few)
+    assert trials(carried.write(tmp_path / "clean"))["as it is"] >= 0.9
+    assert trials(replace(carried, leaks=leaks).write(tmp_path / "leaked"))["as it is"] == 0.0

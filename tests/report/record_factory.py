@@ -19,6 +19,7 @@ from harness.findings import (
     CalibrationBin,
     CalibrationResult,
     CheckResult,
+    CleanSubset,
     Comparison,
     Decision,
     Estimate,
@@ -37,6 +38,8 @@ from harness.records import (
     BenchmarkResult,
     Counters,
     Example,
+    LeakedExample,
+    LeakSearch,
     Liveness,
     LossPoint,
     Message,
@@ -105,6 +108,7 @@ def make_record(
             *(_accuracy(name, value) for name, value in ((CANDIDATE, 0.71), (BASE_MODEL, 0.725))),
             *(_subject_accuracy(result, subject) for result in benchmarks for subject in result.weights),
         ),
+        leaks=LeakSearch(compared=297, leaks=()),
         training=_training() if trained else None,
         liveness=Liveness(prompts=24, differing_answers=24, max_logit_difference=17.32, logits_finite=True),
         arms=tuple(_use(name, predictions) for name in SYSTEMS),
@@ -134,7 +138,7 @@ def make_record(
 
 
 def complete(record: RunRecord) -> RunRecord:
-    """Return the record with everything that only some runs have: confidences, judges, more trainings, earlier runs."""
+    """Return the record with what only some runs have: leaks, confidences, judges, more trainings, earlier runs."""
     assert record.training is not None
     shorter = dataclasses.replace(record.training, points=record.training.points[:9], last_step=40, best_step=40)
     runs = [
@@ -144,7 +148,7 @@ def complete(record: RunRecord) -> RunRecord:
         )
     ]
     return dataclasses.replace(
-        record,
+        leaky(record),
         calibrations=tuple(_calibration(name, gap) for name, gap in ((CANDIDATE, 0.04), ("few-shot", 0.3))),
         judged_pairs=(
             _judged("tone", "prompt-only", (97, 12, 11, 0), 101),
@@ -156,6 +160,51 @@ def complete(record: RunRecord) -> RunRecord:
         },
         earlier=tuple(runs),
     )
+
+
+def leaky(record: RunRecord, sure: int = 1, possible: int = 1) -> RunRecord:
+    """Return the record with the first test rows found within a training row (sure) or nearly in one (possible)."""
+    tests = record.examples["test"]
+    leaks = tuple(
+        LeakedExample(
+            example_id=example.id,
+            source=example.source,
+            twin=f"train.jsonl:{place + 7}",
+            kind="contained" if place < sure else "near copy",
+            similarity=1.0 if place < sure else 0.914,
+            is_sure=place < sure,
+        )
+        for place, example in enumerate(tests[: sure + possible])
+    )
+    left = tests[len(leaks) :]
+    compared = [item for item in record.comparisons if item.tag is None and left]
+    overall = [
+        item for item in record.summaries if (item.dataset, item.scorer, item.tag) == ("test", "exact_match", None)
+    ]
+    return dataclasses.replace(
+        record,
+        leaks=dataclasses.replace(record.leaks, leaks=leaks),
+        clean=CleanSubset(
+            n=len(left),
+            scorer="exact_match",
+            summaries=tuple(_without_others(item, left, record.scores) for item in overall if left),
+            comparisons=tuple(_comparison(item.baseline, left, record.scores, tag=None) for item in compared),
+        ),
+    )
+
+
+def _without_others(summary: ScorerSummary, left: Sequence[Example], scores: Sequence[ScoredAnswer]) -> ScorerSummary:
+    """The summary of these examples alone; an arm that `priced` added is its model's."""
+    system = {"grammar": "prompt-only", "hosted": "few-shot"}.get(summary.system, summary.system)
+    values = {
+        item.example_id: item.result.value
+        for item in scores
+        if (item.system, item.dataset, item.scorer) == (system, "test", summary.scorer)
+        and isinstance(item.result, Score)
+    }
+    mean, n = _mean(values, {example.id for example in left})
+    estimate = _estimate(mean, 0.055, n, summary.estimate.method)
+    return dataclasses.replace(summary, estimate=estimate, unscored=len(left) - n)
 
 
 def _calibration(system: str, gap: float) -> CalibrationResult:

@@ -25,7 +25,8 @@ def facts(text: str = "plain") -> CardFacts:
         files={text: DIGEST, "adapter_config.json": DIGEST},
         suite_digest=DIGEST,
         verdict_digest=DIGEST,
-        expires="2026-02-04T12:40:11+00:00",
+        expires="2026-02-04T12:40:11Z",
+        signed_by=text,
         levels=(0.9,),
         alpha=0.05,
     )

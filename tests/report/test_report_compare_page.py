@@ -18,6 +18,7 @@ from evidence_factory import SUITE, Fixture
 from hostile_texts import PAYLOADS
 from playwright.sync_api import Browser
 from record_factory import _poison
+from stored_verdict import own_part
 
 from harness.cli.main import main
 from harness.comparison import CompareSettings, compare_files, describe_runs
@@ -107,7 +108,7 @@ def test_what_differs_between_the_runs_is_named_and_what_is_equal_is_listed(page
 def test_both_runs_are_identified(page: ComparePage, runs: tuple[Path, Path]) -> None:
     assert page.names == ("first", "second")
     rows = {row.label: (row.baseline, row.candidate) for row in page.runs}
-    sentences = tuple(json.loads((run / "verdict.json").read_text())["sentence"] for run in runs)
+    sentences = tuple(own_part(run)["sentence"] for run in runs)
     assert rows["Why"] == sentences
     assert rows["Command"] == ("harness run fixture",) * 2
 

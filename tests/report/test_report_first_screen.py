@@ -103,11 +103,6 @@ def test_further_seeds_are_counted_and_other_trainings_are_not() -> None:
     assert trust(complete(make_record(rows=4, probes=2)))["Seeds"] == "17 and 1 further training"
 
 
-def test_leakage_is_not_claimed_to_be_none_when_the_training_rows_are_unknown() -> None:
-    assert trust(make_record(rows=4, probes=2))["Leakage"] == "none found: refused otherwise"
-    assert "is not known" in trust(make_record(rows=4, probes=2, trained=False))["Leakage"]
-
-
 def test_truncated_rows_are_counted_when_some_were_cut() -> None:
     record = make_record(rows=4, probes=2)
     assert record.training is not None

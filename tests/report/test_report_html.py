@@ -205,6 +205,7 @@ def test_sections_are_left_out_when_they_have_nothing_to_show() -> None:
     sections = {
         "checks",
         "scores",
+        "leakage",
         "changes",
         "slices",
         "examples",
@@ -224,7 +225,7 @@ def test_sections_are_left_out_when_they_have_nothing_to_show() -> None:
     record = make_record(trained=False)
     bare = dataclasses.replace(record, benchmarks=(), comparisons=(), summaries=(), schema_problems=(), lengths=())
     assert shown(complete(make_record())) == sections
-    assert shown(bare) == sections - {"slices", "answers", "benchmarks", "training", "history"}
+    assert shown(bare) == sections - {"leakage", "slices", "answers", "benchmarks", "training", "history"}
 
 
 def test_the_first_screen_names_what_changed_trust_and_identity_with_whole_digests() -> None:

@@ -28,7 +28,7 @@ def test_no_two_numbers_share_a_name() -> None:
     record = priced(make_record())
     accuracies = [item for item in record.benchmark_summaries if item.tag is None]
     named = len(record.summaries) + len(accuracies) + len(record.comparisons)
-    assert len(flat_metrics(record)) == named + 7 * len(record.arms) + 1 + 3 + 5 + 4
+    assert len(flat_metrics(record)) == named + 7 * len(record.arms) + 2 + 1 + 3 + 5 + 4
 
 
 def test_use_is_named_by_what_and_system() -> None:

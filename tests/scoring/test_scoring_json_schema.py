@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from harness import strict_json
 from harness.errors import InvalidInputError
+from harness.limits import BRACKETS
 from harness.records import Score, Unscored
 from harness.scoring.json_schema import (
     MAX_MESSAGE,
-    MAX_OPENINGS,
     NoJson,
     SchemaValidator,
     extract_json,
@@ -69,7 +69,7 @@ NOT_EXTRACTED = [
     ("x [" + "1" * 5000 + "]", "an integer of more than 4300 digits"),
     ("x " + "[" * 101 + "]" * 101, "nested deeper than 100 levels"),
     ("x " + "[" * 100_000, "nested deeper than 100 levels"),
-    ("{ " * (MAX_OPENINGS + 1) + '{"a": 1}', "none of the first 1,000 brackets"),
+    ("{ " * (BRACKETS + 1) + '{"a": 1}', "none of the first 1,000 brackets"),
 ]
 
 

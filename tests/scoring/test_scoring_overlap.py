@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 from sacrebleu.metrics import BLEU, CHRF
 
+from harness.limits import ROUGE_WORDS
 from harness.records import Score, Unscored
-from harness.scoring.overlap import MAX_ROUGE_WORDS, UnicodeWords, bleu, chrf, corpus_statistics, rouge_l
+from harness.scoring.overlap import UnicodeWords, bleu, chrf, corpus_statistics, rouge_l
 
 TEXTS = [
     "the dog bit the man",
@@ -93,11 +95,17 @@ def test_rouge_l_follows_the_longest_common_subsequence_when_words_differ(text: 
     assert result.value == pytest.approx(value, abs=1e-12)
 
 
+def test_rouge_l_is_that_of_rouge_score_when_the_texts_are_long() -> None:
+    drawn = random.Random(0)
+    text, target = (" ".join(drawn.choices("abcdefgh", k=length)) for length in (700, 500))
+    assert rouge_l(text, target) == Score(RougeScorer(["rougeL"]).score(target, text)["rougeL"].fmeasure)
+
+
 def test_rouge_l_is_unscored_when_a_side_is_too_long() -> None:
-    long = "word " * (MAX_ROUGE_WORDS + 1)
-    assert rouge_l(long, "word") == Unscored("the answer has 2,001 words, and ROUGE-L stops at 2,000")
-    assert rouge_l("word", long) == Unscored("the target has 2,001 words, and ROUGE-L stops at 2,000")
-    assert isinstance(rouge_l("word " * MAX_ROUGE_WORDS, "word"), Score)
+    long = "word " * (ROUGE_WORDS + 1)
+    assert rouge_l(long, "word") == Unscored("the answer has 20,001 words, and ROUGE-L stops at 20,000")
+    assert rouge_l("word", long) == Unscored("the target has 20,001 words, and ROUGE-L stops at 20,000")
+    assert isinstance(rouge_l("word " * ROUGE_WORDS, "word"), Score)
 
 
 @pytest.mark.parametrize("target", ["", "  ", "!!!", "👍"])

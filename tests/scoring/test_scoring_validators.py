@@ -126,16 +126,17 @@ def test_an_answer_fails_and_the_next_is_judged_when_judging_it_takes_too_much(
 def test_the_run_breaks_when_the_process_ends_for_another_reason() -> None:
     by = Validator("regex_whole", "a")
     assert by.accepts("a")
-    assert by._worker is not None
-    by._worker.send_signal(signal.SIGKILL)
+    worker = by._function._worker
+    assert worker is not None
+    worker.send_signal(signal.SIGKILL)
     with pytest.raises(BrokenRunError, match="ended with code -9"):
-        by.accepts("a")
+        by.accepts("b")
 
 
 def test_the_process_ends_when_its_validator_is_gone() -> None:
     by = Validator("regex_whole", "a")
     assert by.accepts("a")
-    worker = by._worker
+    worker = by._function._worker
     assert worker is not None and worker.poll() is None
     del by
     gc.collect()

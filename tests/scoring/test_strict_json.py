@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.strict_json import MAX_DEPTH, MAX_DIGITS, StrictJsonError, canonical, parse
+from harness.limits import JSON_DEPTH, JSON_DIGITS
+from harness.strict_json import StrictJsonError, canonical, parse
 
 REFUSED = [
     # text, line, column, part of the message
@@ -30,11 +31,11 @@ REFUSED = [
     ('["ok", "\\udc00\\ud83d"]', 1, 8, "lone surrogate"),
     ('{"\\udfff": 1}', 1, 2, "lone surrogate"),
     ('"\ud800"', 1, 2, "lone surrogate"),
-    ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), 1, MAX_DEPTH + 1, "nested deeper than 100 levels"),
-    ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), 1, 5 * MAX_DEPTH + 1, "nested deeper than 100"),
-    ("[" * 1_000_000, 1, MAX_DEPTH + 1, "nested deeper than 100 levels"),
-    ("1" * (MAX_DIGITS + 1), 1, 1, "an integer of more than 4300 digits"),
-    ("[-" + "1" * (MAX_DIGITS + 1) + "]", 1, 2, "an integer of more than 4300 digits"),
+    ("[" * (JSON_DEPTH + 1) + "]" * (JSON_DEPTH + 1), 1, JSON_DEPTH + 1, "nested deeper than 100 levels"),
+    ('{"a":' * (JSON_DEPTH + 1) + "1" + "}" * (JSON_DEPTH + 1), 1, 5 * JSON_DEPTH + 1, "nested deeper than 100"),
+    ("[" * 1_000_000, 1, JSON_DEPTH + 1, "nested deeper than 100 levels"),
+    ("1" * (JSON_DIGITS + 1), 1, 1, "an integer of more than 4300 digits"),
+    ("[-" + "1" * (JSON_DIGITS + 1) + "]", 1, 2, "an integer of more than 4300 digits"),
     ("1 2", 1, 3, "Extra data"),
     ("{} trailing", 1, 4, "Extra data"),
     ("{'a': 1}", 1, 2, "Expecting property name"),
@@ -89,8 +90,8 @@ def test_parse_gives_the_value_when_text_is_strict_json(text: str, value: Any) -
 
 
 def test_parse_accepts_when_depth_and_digits_are_at_their_limits() -> None:
-    assert parse("[" * MAX_DEPTH + "]" * MAX_DEPTH) is not None
-    assert parse("-" + "7" * MAX_DIGITS) == -int("7" * MAX_DIGITS)
+    assert parse("[" * JSON_DEPTH + "]" * JSON_DEPTH) is not None
+    assert parse("-" + "7" * JSON_DIGITS) == -int("7" * JSON_DIGITS)
 
 
 def test_parse_stays_linear_when_text_is_hostile() -> None:
@@ -130,7 +131,7 @@ def _oracle(text: str) -> tuple[str, Any]:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, _Refused, RecursionError):
         return "refused", None
-    return ("value", value) if _depth(value) <= MAX_DEPTH else ("refused", None)
+    return ("value", value) if _depth(value) <= JSON_DEPTH else ("refused", None)
 
 
 def _depth(value: Any) -> int:

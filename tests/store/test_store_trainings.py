@@ -86,17 +86,6 @@ def test_what_was_damaged_is_not_given_back_and_can_be_kept_anew(
     assert store.fetch(KEY, tmp_path / "again") == replace(HISTORY, best_step=2)
 
 
-def test_one_process_at_a_time_trains_in_a_folder(store: TrainingStore) -> None:
-    with store.working(KEY) as mine:
-        assert mine == store.folder / KEY
-        with store.working(KEY) as theirs:
-            assert theirs is None
-        with store.working("cd" * 32) as other:
-            assert other is not None
-    with store.working(KEY) as again:
-        assert again == mine
-
-
 def test_the_seal_names_every_file(store: TrainingStore, adapter: Path) -> None:
     store.keep(KEY, adapter, HISTORY)
     seal = json.loads((store.folder / KEY / "result" / "seal.json").read_text())

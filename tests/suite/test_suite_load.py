@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.errors import InvalidInputError
+from harness.limits import YAML_BYTES
+from harness.suite import source
 from harness.suite.checks import BetterThan, ValidOutput
 from harness.suite.load import load_suite
 from harness.suite.schema import Suite
@@ -164,3 +167,113 @@ def test_an_override_is_checked_like_the_file(tmp_path: Path) -> None:
 def test_a_missing_suite_names_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="harness init"):
         load_suite(tmp_path)
+
+
+# Every refused line stands third in a mapping that is in order, so that the place is known: line 3, and this column.
+STRICT = [
+    ("key: !!str 5", 6, "tags (tag:yaml.org,2002:str) are not allowed"),
+    ("key: !!int '5'", 6, "tags (tag:yaml.org,2002:int) are not allowed"),
+    ("key: !!python/object/apply:os.system [id]", 6, "tags (tag:yaml.org,2002:python/object/apply:os.system)"),
+    ("key: !env HOME", 6, "tags (!env) are not allowed"),
+    ("key: ! 5", 6, "tags (!) are not allowed"),
+    ("key: [1, !!set {a}]", 10, "tags (tag:yaml.org,2002:set) are not allowed"),
+    ("!!str key: 5", 1, "anchors and tags are not allowed"),
+    ("key: &here 5", 6, "anchors and aliases are not allowed"),
+    ("&here key: 5", 1, "anchors and tags are not allowed"),
+    ("key: *there", 6, "anchors and aliases are not allowed"),
+    ("key: {<<: {a: 1}}", 7, "merge keys are not allowed"),
+    ('key: {"<<": {a: 1}}', 7, "merge keys are not allowed"),
+    ("one: 5", 1, "duplicate key; first given on line 1"),
+    ("key: {a: 1, 'a': 2}", 13, "duplicate key; first given on line 3"),
+    ("? [key]\n: 5", 3, "a key must be text"),
+    ("? {a: 1}\n: 5", 3, "a key must be text"),
+    ("key: .inf", 6, ".inf is not a finite number"),
+    ("key: -.INF", 6, "-.INF is not a finite number"),
+    ("key: 1e999", 6, "1e999 is not a finite number"),
+    ("key: " + "9" * 5000, 6, "an integer of more than 4300 digits"),
+    ("key: " + "[" * 40 + "]" * 40, 36, "nested deeper than 30 levels"),
+    ("key: " + "[" * 50_000, 36, "nested deeper than 30 levels"),
+    ("key: " + "{a: " * 20_000, 126, "nested deeper than 30 levels"),
+    ("--- {}", 1, "found another document"),
+    ("\tkey: 5", 1, "not valid YAML"),
+    ("key: @at", 6, "not valid YAML"),
+    ("key: \x07", 1, "not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(("line", "column", "reason"), STRICT, ids=[row[0][:30] for row in STRICT])
+def test_what_is_not_plain_yaml_is_refused_where_it_stands(line: str, column: int, reason: str) -> None:
+    (problem, *_) = source.read(f"one: 1\ntwo: [a, b]\n{line}\n").problems
+    place = problem.position
+    assert problem.message.find(reason) >= 0, problem
+    assert (place.line, place.column) == (3, column) or "\x07" in line, problem
+
+
+def test_directives_are_refused() -> None:
+    (problem,) = source.read("%YAML 1.1\n---\nkey: no\n").problems
+    assert problem.message == "directives (%) are not allowed"
+
+
+def test_a_chain_of_aliases_is_never_followed() -> None:
+    lines = ["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
+    document = source.read("\n".join(lines))
+    assert len(document.problems) == 12 + 9 * 11
+    assert len(repr(document.data)) < 2000
+
+
+PLAIN = [
+    ("1e-4", 1e-4), ("1.", 1.0), (".5", 0.5), ("+7", 7), ("-0", 0), ("007", 7), ("0o17", 15), ("0x1F", 31),
+    ("no", "no"), ("NO", "NO"), ("on", "on"), ("yes", "yes"), ("True", True), ("FALSE", False), ("~", None), ("", None),
+    ("1:30", "1:30"), ("1_000", "1_000"), ("2026-01-01", "2026-01-01"), ("0b11", "0b11"), ("=", "="), ("<<", "<<"),
+    ("'5'", "5"), ('"no"', "no"), ('"\\u202e"', "\u202e"), ("é", "é"), ("|\n  two\n  lines", "two\nlines\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), PLAIN, ids=[row[0] for row in PLAIN])
+def test_a_plain_value_is_what_yaml_1_2_says(text: str, value: object) -> None:
+    document = source.read(f"key: {text}\n")
+    assert document.problems == []
+    assert document.data == {"key": value} and type(document.data["key"]) is type(value)
+
+
+def test_a_suite_is_refused_when_it_is_too_large_or_no_file(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, GOOD + "#" * YAML_BYTES)
+    assert "over 131,072 bytes" in line
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInputError, match="not a regular file"):
+        load_suite(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("text", ["null", "~", "[]", "text", "5"])
+def test_a_suite_that_is_no_mapping_says_what_one_is(text: str, tmp_path: Path) -> None:
+    assert problems(tmp_path, text) == [
+        "suite.yaml:1:1 a suite is a mapping of keys such as suite, model, data, systems, checks"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{a: 1, a: 2}", "--set train.epochs: duplicate key"),
+        ("!!python/name:os.system", "--set train.epochs: tags"),
+        ("&x 1", "--set train.epochs: anchors and aliases are not allowed"),
+        ("'", "--set train.epochs: not valid YAML"),
+        ("[" * 100, "--set train.epochs: nested deeper than 30 levels"),
+    ],
+)
+def test_an_override_is_read_as_strictly_as_the_file(text: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        load_suite(write(tmp_path, GOOD), {"train.epochs": text})
+    assert reason in str(caught.value)
+
+
+def test_an_override_may_take_a_value_away(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.replace("epochs: 2", "epochs: 2, early_stopping: {patience: 3}"))
+    for text in ("", "null"):
+        with pytest.raises(InvalidInputError, match=r"train\.epochs: must be a valid integer, not None"):
+            load_suite(path, {"train.epochs": text})
+
+
+def test_an_override_at_a_place_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="there is no such place"):
+        load_suite(write(tmp_path, GOOD), {"checks.².bar": "5"})

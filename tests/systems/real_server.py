@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.catalogue import CATALOGUE, _fetch
+from harness.engine.catalogue import _fetch
+from harness.engine.local_models import CATALOGUE
 from harness.environment import cache_folder
 from harness.files import new_folder
 

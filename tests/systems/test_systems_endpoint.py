@@ -38,6 +38,7 @@ from hypothesis import strategies as st
 
 from harness.engine.chat import with_system
 from harness.errors import InvalidInputError
+from harness.limits import REPLY_BYTES
 from harness.records import Example, Message, Prediction, Unscored
 from harness.scoring.apply import score_answer
 from harness.suite.load import parse_suite
@@ -45,7 +46,7 @@ from harness.suite.schema import Decoding
 from harness.suite.systems import EndpointSystem
 from harness.systems import http_chat
 from harness.systems.endpoint import RemoteSystem, Retries, remote_system
-from harness.systems.http_chat import MOST_BYTES, POLL_SECONDS, ChatFault, ChatServer, read_key, read_reply
+from harness.systems.http_chat import POLL_SECONDS, ChatFault, ChatServer, read_key, read_reply
 from harness.systems.requests import asked_seconds
 
 KEY = "sk-test-0123456789abcdef"
@@ -262,16 +263,16 @@ def test_every_row_fails_when_nothing_listens() -> None:
 def test_little_more_than_the_limit_is_received_when_the_body_is_huge() -> None:
     with FaultyServer(FAULTS["huge body"].behave) as server:
         found = list(remote(server.base_url).answer(examples(1), "test"))
-    assert found[0].error is not None and f"longer than {MOST_BYTES:,} bytes" in found[0].error
-    assert server.sent < 4 * MOST_BYTES  # what both ends' buffers hold comes on top
+    assert found[0].error is not None and f"longer than {REPLY_BYTES:,} bytes" in found[0].error
+    assert server.sent < 4 * REPLY_BYTES  # what both ends' buffers hold comes on top
 
 
 def test_the_longest_response_is_read_when_it_is_just_within_the_limit() -> None:
     def whole(text: str) -> bytes:
         return response(json.dumps(completion(text)))
 
-    text = "x" * (2 * MOST_BYTES - len(whole("x" * MOST_BYTES)))
-    assert len(whole(text)) == MOST_BYTES
+    text = "x" * (2 * REPLY_BYTES - len(whole("x" * REPLY_BYTES)))
+    assert len(whole(text)) == REPLY_BYTES
     found, _ = answered_by(sends_raw(whole(text)), 1)
     assert found[0].text == text
     over, _ = answered_by(sends_raw(whole(text + "x")), 1)

@@ -1,137 +1,274 @@
-"""`harness verify` says yes only to a fresh ship verdict for exactly these files."""
+"""`harness verify` says yes only to a fresh ship verdict for exactly these files, and says what it did not look at."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from evidence_factory import Fixture
+from click.testing import CliRunner, Result
+from evidence_factory import SUITE, Fixture
+from forging import NOW, SUITE_DIGEST, Shipped, encode, reseal, ship
+from stored_verdict import OWN, own_part, statement_of
 
 from harness.cli.main import main
 from harness.errors import EvidenceRefusedError
 from harness.judge import judge_run
-from harness.trust.verdicts import seal, verify_adapter
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-def shipped(folder: Path, **changes: object) -> Path:
-    """A judged run; `changes` go into its verdict, whose digest is made anew, as a forger would."""
-    judge_run(Fixture().write(folder), lambda: NOW)
-    if changes:
-        value = json.loads((folder / "verdict.json").read_text())
-        value.pop("digest")
-        (folder / "verdict.json").write_text(json.dumps(seal({**value, **changes})))
-    return folder
+CHECK = "better_than/exact_match/bare"
+UNDECIDED = Fixture(candidate_right=lambda i: i < 103, baseline_right=lambda i: i < 100)
 
 
-def refusal(folder: Path, *, now: datetime = NOW, suite_digest: str | None = None) -> str:
+def harness(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def changed(run: Shipped, **own: object) -> Shipped:
+    """The run with other values in its verdict, whose digest is made anew, as a forger would."""
+    statement = statement_of(run.folder)
+    statement["predicate"][OWN] |= own
+    run.verdict.write_bytes(reseal(statement))
+    return run
+
+
+def refusal(run: Shipped, *, now: datetime = NOW, suite_digest: str = SUITE_DIGEST) -> str:
     with pytest.raises(EvidenceRefusedError) as caught:
-        verify_adapter(folder / "adapter", folder / "verdict.json", now=now, suite_digest=suite_digest)
+        run.verify(now=now, suite_digest=suite_digest)
     return str(caught.value)
 
 
-def test_a_shipped_adapter_is_verified(tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "run")
-    found = verify_adapter(folder / "adapter", folder / "verdict.json", now=NOW + timedelta(days=29))
-    assert found.run_id == "run"
-    verify_adapter(folder / "adapter", folder / "verdict.json", now=NOW, suite_digest=found.suite_digest)
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """A run that shipped; nothing here changes it."""
+    return ship(tmp_path_factory.mktemp("project"))
 
 
-@pytest.mark.parametrize("decision", ["hold", "undecided", "SHIP", ""])
-def test_any_other_decision_is_refused(decision: str, tmp_path: Path) -> None:
-    assert "not ship" in refusal(shipped(tmp_path / "run", decision=decision))
+@pytest.fixture
+def shipped(original: Shipped, tmp_path: Path) -> Shipped:
+    """A copy to change."""
+    shutil.copytree(original.folder, tmp_path / "run")
+    shutil.copytree(original.registry, tmp_path / "baselines")
+    return Shipped(tmp_path / "run", tmp_path / "baselines")
+
+
+def test_a_shipped_adapter_is_verified(shipped: Shipped) -> None:
+    found = shipped.verify(now=NOW + timedelta(days=29))
+    assert (found.verdict.run_id, found.verdict.suite, found.signed_by) == ("run", "fixture", None)
+
+
+@pytest.mark.parametrize("decision", ["hold", "undecided"])
+def test_any_other_decision_is_refused(decision: str, shipped: Shipped) -> None:
+    statement = statement_of(shipped.folder)
+    level = {"verificationResult": "FAILED", "verifiedLevels": ["FAILED"]}
+    statement["predicate"] |= level
+    statement["predicate"][OWN] |= {"decision": decision, "exit_code": {"hold": 3, "undecided": 4}[decision]}
+    shipped.verdict.write_bytes(reseal(statement))
+    assert f"the decision is {decision}, not ship" in refusal(shipped)
 
 
 def test_a_held_run_is_refused(tmp_path: Path) -> None:
-    folder = Fixture(candidate_right=lambda i: False).write(tmp_path / "run")
-    judge_run(folder, lambda: NOW)
-    assert "the decision is hold" in refusal(folder)
+    run = Shipped(Fixture(candidate_right=lambda i: False).write(tmp_path / "run"), tmp_path / "baselines")
+    run.judge()
+    assert "the decision is hold" in refusal(run)
 
 
-def test_time_is_checked_on_both_sides(tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "run")
-    assert "expired" in refusal(folder, now=NOW + timedelta(days=30))
-    assert "future" in refusal(folder, now=NOW - timedelta(minutes=6))
-    longer = shipped(tmp_path / "longer", expires=(NOW + timedelta(days=400)).isoformat())
-    assert "expired" in refusal(longer)
+def test_time_is_checked_on_both_sides(shipped: Shipped) -> None:
+    assert "expired" in refusal(shipped, now=NOW + timedelta(days=30))
+    assert "future" in refusal(shipped, now=NOW - timedelta(minutes=6))
+    assert "expired" in refusal(changed(shipped, expires="2027-03-01T12:30:00Z"))
 
 
-def test_another_suite_is_refused(tmp_path: Path) -> None:
-    assert "another suite" in refusal(shipped(tmp_path / "run"), suite_digest="0" * 64)
+def test_another_suite_is_refused(shipped: Shipped) -> None:
+    assert "another suite" in refusal(shipped, suite_digest="0" * 64)
 
 
-def test_any_change_of_the_adapter_is_refused(tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "run")
-    weights = folder / "adapter" / "adapter_model.safetensors"
+def test_the_lock_of_the_suite_stands_for_it_and_for_its_data(shipped: Shipped) -> None:
+    lock = "c" * 64
+    assert "another suite" in refusal(shipped, suite_digest=lock)
+    locked = changed(shipped, digests={**own_part(shipped.folder)["digests"], "lock": lock})
+    assert locked.verify(suite_digest=lock) and locked.verify()
+    assert "another suite" in refusal(locked, suite_digest="d" * 64)
+
+
+def test_evidence_that_another_suite_made_is_refused(shipped: Shipped) -> None:
+    digests = own_part(shipped.folder)["digests"]
+    assert "made by another suite" in refusal(changed(shipped, digests={**digests, "suite": "0" * 64}))
+
+
+def test_what_was_planned_must_have_been_done(shipped: Shipped) -> None:
+    own = own_part(shipped.folder)
+    kept = shipped.verdict.read_bytes()
+    fewer = changed(shipped, checks=[check for check in own["checks"] if check["kind"] != "valid_output"])
+    assert "0 checks of kind 'valid_output', and 1 were planned" in refusal(fewer)
+    shipped.verdict.write_bytes(kept)
+    short = changed(shipped, arms={**own["arms"], "bare/test": {"planned": 200, "answered": 199, "errors": 0}})
+    assert "'bare/test' planned 200 answers and has 199 and 0 errors" in refusal(short)
+
+
+def test_a_check_that_does_not_pass_is_refused_whatever_the_decision_says(shipped: Shipped) -> None:
+    checks = own_part(shipped.folder)["checks"]
+    for status in ("fail", "undecided"):
+        failing = [{**check, "status": status if check["name"] == CHECK else check["status"]} for check in checks]
+        assert f"'{CHECK}' says {status}" in refusal(changed(shipped, checks=failing))
+
+
+def test_a_check_that_does_not_block_may_fail(tmp_path: Path) -> None:
+    text = SUITE.replace("bar: 99.5%", "bar: 99.5%, blocking: false")
+    run = Shipped(Fixture(suite_text=text, invalid_probes=500).write(tmp_path / "run"), tmp_path / "baselines")
+    run.judge()
+    digest = own_part(run.folder)["digests"]["suite"]
+    assert run.verify(suite_digest=digest)
+
+
+def test_any_change_of_the_adapter_is_refused(shipped: Shipped) -> None:
+    weights = shipped.adapter / "adapter_model.safetensors"
     original = weights.read_bytes()
     weights.write_bytes(original + b"x")
-    assert "not the file that was judged" in refusal(folder)
+    assert "not the file that was judged" in refusal(shipped)
     weights.unlink()
-    assert "missing" in refusal(folder)
+    assert "missing" in refusal(shipped)
     weights.write_bytes(original)
-    (folder / "adapter" / "extra.json").write_text("{}")
-    assert "does not speak of this file" in refusal(folder)
-    (folder / "adapter" / "extra.json").unlink()
-    (folder / "adapter" / "link.json").symlink_to(weights)
-    assert "links are not accepted" in refusal(folder)
+    (shipped.adapter / "extra.json").write_text("{}")
+    assert "does not speak of this file" in refusal(shipped)
+    (shipped.adapter / "extra.json").unlink()
+    (shipped.adapter / "link.json").symlink_to(weights)
+    assert "links are not accepted" in refusal(shipped)
 
 
-def test_no_prefix_of_a_verdict_is_a_verdict(tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "run")
-    whole = (folder / "verdict.json").read_bytes().rstrip()
-    for length in range(0, len(whole), 97):
-        (folder / "verdict.json").write_bytes(whole[:length])
-        refusal(folder)
+def test_no_edited_field_passes_without_a_new_digest(shipped: Shipped) -> None:
+    statement = statement_of(shipped.folder)
+    own = statement["predicate"][OWN]
+    for key in own:
+        edited = {**statement, "predicate": {**statement["predicate"], OWN: {**own, key: "edited"}}}
+        shipped.verdict.write_bytes(encode(edited))
+        assert "format" in refusal(shipped) if key == "format_version" else "own digest" in refusal(shipped)
 
 
-def test_no_edited_field_passes_without_a_new_digest(tmp_path: Path) -> None:
-    folder = shipped(tmp_path / "run")
-    value = json.loads((folder / "verdict.json").read_text())
-    for key in value:
-        edited = {**value, key: "edited"}
-        (folder / "verdict.json").write_text(json.dumps(edited))
-        refusal(folder)
-        (folder / "verdict.json").write_text(json.dumps({k: v for k, v in value.items() if k != key}))
-        refusal(folder)
+# The command
 
 
-def test_the_command_exits_5_and_0(tmp_path: Path) -> None:
-    folder = Fixture().write(tmp_path / "run")
-    assert CliRunner().invoke(main, ["verify", str(folder / "adapter")]).exit_code == 5
-    assert CliRunner().invoke(main, ["gate", str(folder)]).exit_code == 0
-    result = CliRunner().invoke(main, ["verify", str(folder / "adapter")])
+def test_the_command_exits_5_and_0_and_says_what_it_did_not_look_at(tmp_path: Path) -> None:
+    (tmp_path / "baselines").mkdir()
+    folder = Fixture().write(tmp_path / "reports" / "fixture" / "run")
+    options = ("--suite-digest", SUITE_DIGEST)
+    assert harness("verify", folder / "adapter", *options).exit_code == 5
+    assert harness("gate", folder).exit_code == 0
+    result = harness("verify", folder / "adapter", *options)
     assert result.exit_code == 0
-    assert "unsigned" in result.output
+    for told in ("shipped exactly these 2 files", "unsigned", "newer verdicts were not checked", "valid until"):
+        assert told in result.stdout
+    assert (
+        f"set -o pipefail; harness verify {folder / 'adapter'} --suite-digest {SUITE_DIGEST} && deploy" in result.stdout
+    )
+    log = tmp_path / "baselines" / "fixture" / "verdicts.jsonl"
+    result = harness("verify", folder / "adapter", *options, "--history", log, "--require-history", "--json")
+    told = json.loads(result.stdout)
+    assert (told["verified"], told["history_checked"], told["signed_by"]) == (True, True, None)
+    assert told["deploy_step"].endswith(f"--history {log} --require-history && deploy")
+
+
+def test_a_history_can_be_required(shipped: Shipped) -> None:
+    result = harness("verify", shipped.adapter, "--suite-digest", SUITE_DIGEST, "--require-history")
+    assert (result.exit_code, "newer verdicts cannot be checked" in result.output) == (5, True)
+
+
+@pytest.mark.parametrize(
+    "digest", [None, "", "x", SUITE_DIGEST.upper(), f"{SUITE_DIGEST}  -", f"sha256:{SUITE_DIGEST}"]
+)
+def test_the_expected_suite_must_be_given(digest: str | None, shipped: Shipped) -> None:
+    options = () if digest is None else ("--suite-digest", digest)
+    assert harness("verify", shipped.adapter, *options).exit_code == 2
+
+
+def test_an_acceptance_is_told_to_whoever_deploys(tmp_path: Path) -> None:
+    folder = UNDECIDED.write(tmp_path / "run")
+    assert harness("gate", folder, "--accept-undecided", CHECK, "--reason", "a \x1b[2Jpilot").exit_code == 0
+    result = harness("verify", folder / "adapter", "--suite-digest", SUITE_DIGEST)
+    assert f"undecided, and accepted by a person: {CHECK}: a ␛[2Jpilot" in result.stdout
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_an_adapter_that_cannot_be_read_is_refused(shipped: Shipped) -> None:
+    (shipped.adapter / "adapter_model.safetensors").chmod(0)
+    assert "cannot be read" in refusal(shipped)
+
+
+def test_a_history_that_is_no_file_is_refused(shipped: Shipped) -> None:
+    with pytest.raises(EvidenceRefusedError, match="cannot be read"):
+        shipped.verify(history=shipped.registry)
+
+
+def test_names_and_texts_of_a_forger_do_not_reach_the_terminal(shipped: Shipped) -> None:
+    shipped.judge(datetime.now(UTC))
+    (shipped.adapter / "\x1b]8;;x:y\x07.json").write_text("{}")
+    result = harness("verify", shipped.adapter, "--suite-digest", SUITE_DIGEST)
+    assert result.exit_code == 5 and "does not speak of this file" in result.output
+    assert "\x1b" not in result.output
+
+
+# What `report` and `promote` do with a verdict
+
+
+def test_a_report_is_written_again_under_the_verdict_that_stands(tmp_path: Path) -> None:
+    folder = UNDECIDED.write(tmp_path / "run")
+    assert harness("gate", folder, "--accept-undecided", CHECK, "--reason", "a pilot").exit_code == 0
+    kept = (folder / "verdict.json").read_bytes()
+    page = (folder / "summary.md").read_text()
+    (folder / "report.html").unlink()
+    (folder / "summary.md").write_text("damaged")
+    result = harness("report", folder, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["decision"]) == (0, "ship")
+    assert (folder / "verdict.json").read_bytes() == kept
+    assert (folder / "summary.md").read_text() == page.replace("test set; earlier ones were not counted", "test set")
+    assert "a pilot" in (folder / "report.html").read_text()
+    assert harness("verify", folder / "adapter", "--suite-digest", SUITE_DIGEST).exit_code == 0
+
+
+def test_no_report_is_written_without_a_verdict_that_holds(tmp_path: Path) -> None:
+    folder = Fixture(n_probe=5, questions=8).write(tmp_path / "run")
+    unjudged = harness("report", folder)
+    assert (unjudged.exit_code, "not judged yet" in unjudged.output) == (2, True)
+    harness("gate", folder)
+    (folder / "verdict.json").write_text((folder / "verdict.json").read_text().replace('"pass"', '"fail"', 1))
+    damaged = harness("report", folder)
+    assert (damaged.exit_code, "changed since it was written" in damaged.output) == (5, True)
 
 
 def test_promotion_needs_a_ship_verdict_and_fills_the_registry(tmp_path: Path) -> None:
     registry = tmp_path / "baselines"
     held = Fixture(candidate_right=lambda i: False).write(tmp_path / "held")
-    assert CliRunner().invoke(main, ["gate", str(held)]).exit_code == 3
-    refused = CliRunner().invoke(main, ["promote", str(held), "--baselines", str(registry)])
+    (held / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
+    assert harness("gate", held).exit_code == 3
+    refused = harness("promote", held, "--baselines", registry)
     assert refused.exit_code == 2 and "only what ships" in refused.output
     folder = Fixture().write(tmp_path / "run")
-    unjudged = CliRunner().invoke(main, ["promote", str(folder), "--baselines", str(registry)])
+    unjudged = harness("promote", folder, "--baselines", registry)
     assert unjudged.exit_code == 2 and "not judged yet" in unjudged.output
-    assert CliRunner().invoke(main, ["gate", str(folder)]).exit_code == 0
-    done = CliRunner().invoke(main, ["promote", str(folder), "--name", "first", "--baselines", str(registry)])
+    assert harness("gate", folder).exit_code == 0
+    done = harness("promote", folder, "--name", "first", "--baselines", registry)
     assert done.exit_code == 0, done.output
     place = registry / "fixture" / "first"
     assert (place / "adapter" / "adapter_model.safetensors").read_bytes() == b"weights"
+    assert not (place / "verdict.dsse.json").exists()
     outcomes = [json.loads(line) for line in (place / "outcomes.jsonl").read_text().splitlines()]
     assert sum(row["kind"] == "question" for row in outcomes) == 1000
     assert {row["dataset"] for row in outcomes if row["kind"] == "score"} == {"test", "probe"}
-    again = CliRunner().invoke(main, ["promote", str(folder), "--name", "first", "--baselines", str(registry)])
+    again = harness("promote", folder, "--name", "first", "--baselines", registry)
     assert again.exit_code == 2 and "exists already" in again.output
-    listed = CliRunner().invoke(main, ["baselines", str(registry), "--json"])
+    listed = harness("baselines", registry, "--json")
+    promoted = json.loads((place / "record.json").read_text())["promoted"]
     assert json.loads(listed.output)["baselines"] == [
-        {"suite": "fixture", "name": "first", "promoted": listed_time(place), "in_force": True}
+        {"suite": "fixture", "name": "first", "promoted": promoted, "in_force": True}
     ]
 
 
-def listed_time(place: Path) -> str:
-    return str(json.loads((place / "record.json").read_text())["promoted"])
+def test_what_was_held_since_is_not_promoted(shipped: Shipped, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    shipped.judge(now)
+    held = Fixture(candidate_right=lambda i: False).write(tmp_path / "held")
+    judge_run(held, lambda: now, registry=shipped.registry)
+    result = harness("promote", shipped.folder, "--baselines", shipped.registry)
+    assert (result.exit_code, "a newer verdict on this adapter is hold" in result.output) == (5, True)

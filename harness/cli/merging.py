@@ -1,0 +1,78 @@
+"""Runs in parts: the options that ask for them, and merge."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.output import accept_options, command_line, finish, json_option, load, suite_options
+from harness.engine.share import Share, parse_share
+from harness.executors import Executor, LocalExecutor, RayExecutor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Which part of a run is wanted, or by whom its parts are computed."""
+
+    share: Share | None
+    workers: int | None  # None: this process computes what is wanted
+    executor: Executor
+
+
+def parts_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options about parts as the one argument `parts`."""
+
+    @functools.wraps(command)
+    def asking(
+        *arguments: Any, shard: str | None, workers: int | None, executor: str, cpus: float, gpus: float, **options: Any
+    ) -> Any:
+        if shard is not None and workers is not None:
+            raise click.UsageError("--shard is one part of a run, --workers computes all of them: take one of the two")
+        parts = Parts(
+            share=parse_share(shard) if shard is not None else None,
+            workers=workers,
+            executor=RayExecutor(cpus=cpus, gpus=gpus) if executor == "ray" else LocalExecutor(),
+        )
+        return command(*arguments, parts=parts, **options)
+
+    for decorate in (
+        click.option(
+            "--shard", metavar="INDEX/COUNT", help="Compute this part of the run only, from 0; for `harness merge`."
+        ),
+        click.option("--worker-gpus", "gpus", type=float, default=0.0, help="GPUs of a Ray worker; 0.5 shares one."),
+        click.option("--worker-cpus", "cpus", type=float, default=1.0, help="CPUs of a Ray worker."),
+        click.option(
+            "--executor", type=click.Choice(["local", "ray"]), default="local", help="Who computes the parts."
+        ),
+        click.option("--workers", type=click.IntRange(1), help="Compute the run in so many parts."),
+    ):
+        asking = decorate(asking)
+    return asking
+
+
+@click.command()
+@suite_options
+@click.argument("shards", type=click.Path(path_type=Path), nargs=-1, required=True)
+@json_option
+@accept_options
+def merge(
+    suite: Path, settings: tuple[str, ...], shards: tuple[Path, ...], as_json: bool, accepted: dict[str, str]
+) -> None:
+    """Put the SHARDS of a run together, folders of them or one by one, and decide."""
+    from harness.clock import utc_now
+    from harness.judge import judge_run
+    from harness.merging import merge_shards
+    from harness.progress import PrintedProgress
+    from harness.store.project import project_folders
+
+    loaded = load(suite, settings)
+    folders = project_folders(loaded.folder)
+    with PrintedProgress() as progress:
+        made = merge_shards(loaded, shards, reports=folders.reports, progress=progress, command=command_line())
+    judgement = judge_run(made, utc_now, registry=folders.baselines, accepted=accepted)
+    finish(judgement, as_json=as_json, suite_file=loaded.path)

@@ -1,0 +1,261 @@
+"""Put the shards of a run together: the same evidence, row for row, as one process would have written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from harness.assembly import differing_answers
+from harness.errors import InvalidInputError
+from harness.files import hold, write_bytes, write_json, write_json_lines
+from harness.preferring import ask_judges, declared_judges
+from harness.progress import Progress
+from harness.records import BenchmarkResult, Counters, Liveness, Prediction, RunManifest
+from harness.store.facts import to_plain
+from harness.store.runs import MANIFEST, StoredRun, begin_run, finish_run, read_run
+from harness.suite.load import LoadedSuite
+from harness.suite.schema import Suite
+
+SHARED_OUT = ("predictions.jsonl", "benchmarks.jsonl", "drift.jsonl", "preferences.jsonl", "liveness.json")
+TIMED = ("training.json", "histories/")  # a training's seconds, which no two machines share
+PLANNED = (
+    "suite",
+    "tool_version",
+    "seed",
+    "digests",
+    "planned",
+    "pool",
+    "systems",
+    "absent_systems",
+    "overrides",
+    "versions",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A shard that was given up, and why."""
+
+    index: int
+    why: str
+
+
+def merge_shards(
+    loaded: LoadedSuite,
+    folders: Sequence[Path],
+    *,
+    reports: Path,
+    progress: Progress,
+    command: str,
+    failed: Sequence[Failed] = (),
+) -> Path:
+    """Write the evidence of the whole run from that of its shards, and return its folder.
+
+    The answers of a `failed` shard are errors, so that they stay in every denominator. Judges are asked here, since
+    they compare answers of different shards.
+
+    Raises:
+        InvalidInputError: no shards, or one is missing, given twice, or of another run.
+        EvidenceRefusedError: a shard changed since it was written.
+    """
+    shards = _in_order(_found(folders), failed)
+    first = shards[0]
+    if first.manifest.digests.get("suite") != loaded.digest:
+        raise InvalidInputError(f"{first.folder}: a shard of another suite than {loaded.path}, or of its earlier text")
+    suite = loaded.suite
+    predictions = _answers(shards, failed)
+    benchmarks = _benchmarks(shards, failed)
+    judges = declared_judges(loaded)
+    absent = first.manifest.absent_systems
+    preferences = ask_judges(suite, judges, first.examples["test"], predictions, absent=absent, progress=progress)
+    name = first.folder.name.rsplit("-shard-", 1)[0]
+    folder = begin_run(reports / suite.suite / name, {"suite": loaded.digest})
+    with hold(folder):
+        progress.say(f"run {folder}")
+        for name in first.manifest.evidence:
+            if name not in SHARED_OUT:
+                write_bytes(folder / name, (first.folder / name).read_bytes())
+        drift = sorted((row for shard in shards for row in shard.drift), key=lambda row: (row.prompts, row.example_id))
+        tables: dict[str, Sequence[Any]] = {
+            "predictions": predictions,
+            "benchmarks": benchmarks,
+            "drift": drift,
+            "preferences": preferences,
+        }
+        for table, records in tables.items():
+            write_json_lines(folder / f"{table}.jsonl", [to_plain(record) for record in records])
+        if first.liveness is not None:
+            write_json(
+                folder / "liveness.json", to_plain(_liveness(first.liveness, first.manifest, suite, predictions))
+            )
+        finish_run(folder, _manifest(folder, shards, command))
+    return folder
+
+
+def _found(folders: Iterable[Path]) -> list[StoredRun]:
+    """The shards in these folders, each either one itself or a folder of them."""
+    found = []
+    for folder in folders:
+        inside = (
+            [folder] if (folder / MANIFEST).is_file() else sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        )
+        if not inside:
+            raise InvalidInputError(f"{folder}: no finished shard; `harness run SUITE --shard INDEX/COUNT` makes one")
+        found += [read_run(path) for path in inside]
+    return found
+
+
+def _in_order(shards: Sequence[StoredRun], failed: Sequence[Failed]) -> list[StoredRun]:
+    """The shards by their index, found to be those of one run, each once and none missing."""
+    if not shards:
+        raise InvalidInputError("no shard was finished, so there is nothing to judge")
+    by_index: dict[int, StoredRun] = {}
+    counts = set()
+    for shard in shards:
+        index, count = _place(shard)
+        counts.add(count)
+        if index in by_index:
+            raise InvalidInputError(
+                f"{shard.folder}: shard {shard.manifest.shard} again; {by_index[index].folder} is it already"
+            )
+        by_index[index] = shard
+        _refuse_foreign(shard, shards[0])
+    if len(counts) > 1:
+        raise InvalidInputError(f"the shards are of {' and of '.join(map(str, sorted(counts)))}; take those of one run")
+    given_up = {item.index for item in failed}
+    if missing := [index for index in range(counts.pop()) if index not in by_index and index not in given_up]:
+        raise InvalidInputError(f"shard {', '.join(map(str, missing))} is missing; a verdict needs all of them")
+    return [by_index[index] for index in sorted(by_index)]
+
+
+def _place(shard: StoredRun) -> tuple[int, int]:
+    """Its index, and how many shards its run has."""
+    if shard.manifest.shard is None:
+        raise InvalidInputError(f"{shard.folder}: a whole run and no shard of one")
+    index, count = shard.manifest.shard.split("/")
+    return int(index), int(count)
+
+
+def _refuse_foreign(shard: StoredRun, first: StoredRun) -> None:
+    """Shards of one run agree in all that was asked and in all that they were asked with."""
+    ours, theirs = first.manifest, shard.manifest
+    for name in PLANNED:
+        if getattr(ours, name) != getattr(theirs, name):
+            raise InvalidInputError(
+                f"{shard.folder}: of another run than {first.folder}: {_difference(name, ours, theirs)}"
+            )
+    for file in sorted(ours.evidence.keys() | theirs.evidence.keys()):
+        if (
+            file not in SHARED_OUT
+            and not file.startswith(TIMED)
+            and ours.evidence.get(file) != theirs.evidence.get(file)
+        ):
+            raise InvalidInputError(
+                f"{shard.folder / file}: not the file of {first.folder}; where each shard trains for itself on "
+                "another machine, train once (`harness train`) and give all of them `--adapter`"
+            )
+
+
+def _difference(name: str, ours: RunManifest, theirs: RunManifest) -> str:
+    one, other = getattr(ours, name), getattr(theirs, name)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+        why = " (machine, libraries or inputs)" if keys == ["inputs"] else ""
+        return f"`{name}` differs in {', '.join(keys)}{why}"
+    return f"`{name}` differs"
+
+
+def _answers(shards: Sequence[StoredRun], failed: Sequence[Failed]) -> list[Prediction]:
+    """Every planned answer once, in the order of one process; errors where a shard was given up."""
+    manifest, examples = shards[0].manifest, shards[0].examples
+    found: dict[tuple[str, str, str, int], Prediction] = {}
+    for shard in shards:
+        for answer in shard.predictions:
+            key = (answer.system, answer.dataset, answer.example_id, answer.sample)
+            if key in found:
+                raise InvalidInputError(f"{shard.folder}: {'/'.join(map(str, key))} was answered by two shards")
+            found[key] = answer
+    merged = []
+    for arm, count in manifest.planned.items():
+        system, _, dataset = arm.rpartition("/")
+        rows = examples[dataset]
+        for example in rows:
+            for sample in range(count // len(rows)):
+                key = (system, dataset, example.id, sample)
+                merged.append(found.pop(key) if key in found else _missing(*key, failed))
+    if found:
+        raise InvalidInputError(f"{'/'.join(map(str, next(iter(found))))}: an answer that was not planned")
+    return merged
+
+
+def _missing(system: str, dataset: str, example_id: str, sample: int, failed: Sequence[Failed]) -> Prediction:
+    if not failed:
+        raise InvalidInputError(f"{system}/{dataset}/{example_id}: no shard answered it")
+    why = "; ".join(f"shard {item.index} was given up: {item.why}" for item in failed)
+    return Prediction(
+        example_id=example_id,
+        system=system,
+        dataset=dataset,
+        text="",
+        stop="error",
+        prompt_tokens=0,
+        output_tokens=0,
+        seconds=0.0,
+        sample=sample,
+        error=why,
+    )
+
+
+def _benchmarks(shards: Sequence[StoredRun], failed: Sequence[Failed]) -> list[BenchmarkResult]:
+    """Each system's outcomes on each benchmark, by subject and question."""
+    if failed and shards[0].benchmarks:
+        raise InvalidInputError(
+            "a benchmark question that nobody answered is neither right nor wrong: run the shards that failed again "
+            f"({', '.join(str(item.index) for item in failed)}: {failed[0].why})"
+        )
+    merged = []
+    for number, result in enumerate(shards[0].benchmarks):
+        parts = [shard.benchmarks[number] for shard in shards]
+        if {(part.benchmark, part.system, part.task_digest) for part in parts} != {
+            (result.benchmark, result.system, result.task_digest)
+        }:
+            raise InvalidInputError(f"the shards have other benchmarks than {result.benchmark} of {result.system}")
+        outcomes = sorted(
+            (outcome for part in parts for outcome in part.outcomes), key=lambda item: (item.subject, item.question_id)
+        )
+        if len({outcome.question_id for outcome in outcomes}) != len(outcomes):
+            raise InvalidInputError(f"two shards answered a question of {result.benchmark}")
+        merged.append(replace(result, outcomes=tuple(outcomes)))
+    return merged
+
+
+def _liveness(found: Liveness, manifest: RunManifest, suite: Suite, answers: Sequence[Prediction]) -> Liveness:
+    """The difference of the answers over all shards; that of the logits is the same in each."""
+    prompt = manifest.digests.get(f"prompt:{suite.candidate}")
+    twin = next(name for name in suite.bare_prompts if manifest.digests.get(f"prompt:{name}") == prompt)
+    asked, differing = differing_answers(answers, suite.candidate, twin)
+    return replace(found, prompts=asked, differing_answers=differing)
+
+
+def _manifest(folder: Path, shards: Sequence[StoredRun], command: str) -> RunManifest:
+    """One manifest for all shards: times and counts summed, since all of it was spent."""
+    manifests = [shard.manifest for shard in shards]
+    stages = dict.fromkeys(stage for manifest in manifests for stage in manifest.seconds)
+    sums = {
+        item.name: sum(getattr(manifest.counters, item.name) for manifest in manifests) for item in fields(Counters)
+    }
+    peaks: list[Any] = [manifest.peak_bytes for manifest in manifests if manifest.peak_bytes is not None]
+    return replace(
+        manifests[0],
+        run_id=folder.name,
+        started=min(manifest.started for manifest in manifests),
+        finished=max(manifest.finished for manifest in manifests),
+        command=command,
+        counters=Counters(**sums),
+        seconds={stage: round(sum(m.seconds.get(stage, 0.0) for m in manifests), 3) for stage in stages},
+        peak_bytes=max(peaks) if peaks else None,
+        shard=None,
+        shards=_place(shards[0])[1],
+    )

@@ -1,0 +1,123 @@
+"""A run in parts is the run: same answers, same scores, same verdict, whoever computes which part."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from in_parts import assert_same_run, call, rows, write_suite
+
+SHARDS = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "baselines").mkdir()
+    return write_suite(folder / "tiny")
+
+
+@pytest.fixture(scope="module")
+def whole(suite: Path) -> Path:
+    code, found = call("run", suite, "--json")
+    assert code in {3, 4}, found
+    return Path(found["run"])
+
+
+@pytest.fixture(scope="module")
+def shards(suite: Path, whole: Path) -> list[Path]:
+    """Every shard computes for itself: what the whole run stored is removed."""
+    folders = []
+    for index in range(SHARDS):
+        call("cache", "--prune", "--json")
+        code, found = call("run", suite, "--shard", f"{index}/{SHARDS}", "--json")
+        assert code == 0, found
+        folders.append(Path(found["folder"]))
+    return folders
+
+
+def test_merged_shards_are_the_run_byte_for_byte(suite: Path, whole: Path, shards: list[Path]) -> None:
+    code, found = call("merge", suite, *shards, "--json")
+    expected = call("gate", whole, "--json")
+    assert code == expected[0]
+    assert found["checks"] == expected[1]["checks"]
+    assert_same_run(Path(found["run"]), whole)
+
+
+def test_each_shard_computes_its_share_only(whole: Path, shards: list[Path]) -> None:
+    def count(folder: Path, name: str) -> int:
+        return int(json.loads((folder / "manifest.json").read_text())["counters"][name])
+
+    answers = [len(rows(folder / "predictions.jsonl")) for folder in shards]
+    assert sum(answers) == len(rows(whole / "predictions.jsonl"))
+    assert min(answers) >= sum(answers) / SHARDS / 2
+    assert sum(count(folder, "generated_tokens") for folder in shards) == count(whole, "generated_tokens")
+
+
+def test_a_shard_is_no_evidence_by_itself(shards: list[Path]) -> None:
+    code, output = call("gate", shards[0])
+    assert (code, "harness merge" in output) == (2, True), output
+
+
+def test_a_run_is_no_shard(suite: Path, whole: Path) -> None:
+    code, output = call("merge", suite, whole)
+    assert (code, "a whole run and no shard" in output) == (2, True), output
+
+
+def test_a_missing_shard_is_refused(suite: Path, shards: list[Path]) -> None:
+    code, output = call("merge", suite, *shards[:-1])
+    assert (code, "shard 2 is missing" in output) == (2, True), output
+
+
+def test_a_shard_given_twice_is_refused(suite: Path, shards: list[Path]) -> None:
+    code, output = call("merge", suite, *shards, shards[1])
+    assert (code, "is it already" in output) == (2, True), output
+
+
+def test_a_shard_of_another_run_is_refused(suite: Path, shards: list[Path]) -> None:
+    code, found = call("run", suite, "--shard", f"0/{SHARDS}", "--set=seed=2", "--json")
+    assert code == 0, found
+    code, output = call("merge", suite, found["folder"], *shards[1:])
+    assert code == 2 and ("of another suite" in output or "of another run" in output), output
+
+
+def test_shards_of_another_number_are_refused(suite: Path, shards: list[Path]) -> None:
+    code, found = call("run", suite, "--shard", "1/2", "--json")
+    assert code == 0, found
+    code, output = call("merge", suite, shards[0], found["folder"], shards[2])
+    assert code == 2 and "of 2 and of 3" in output, output
+
+
+def test_a_changed_shard_is_refused(suite: Path, shards: list[Path], tmp_path: Path) -> None:
+    copy = shutil.copytree(shards[0], tmp_path / shards[0].name)
+    text = (copy / "predictions.jsonl").read_text()
+    (copy / "predictions.jsonl").write_text(text.replace('"text": "', '"text": "x', 1))
+    code, output = call("merge", suite, copy, *shards[1:])
+    assert (code, "changed since the run" in output) == (5, True), output
+
+
+@pytest.mark.parametrize("written", ["3/3", "-1/3", "0", "0/0", "1/2/3", "a/b"])
+def test_what_is_no_shard_is_refused(suite: Path, written: str) -> None:
+    code, output = call("run", suite, f"--shard={written}")
+    assert (code, "INDEX/COUNT" in output) == (2, True), output
+
+
+def test_a_run_that_stops_early_has_no_shards(suite: Path) -> None:
+    code, output = call("run", suite, "--shard=0/2", "--set=statistics.mode=anytime")
+    assert (code, "which shards cannot" in output) == (2, True), output
+
+
+def test_the_parts_of_one_process_are_the_run_too(suite: Path, whole: Path) -> None:
+    code, found = call("run", suite, "--workers", "2", "--json")
+    assert code in {3, 4}, found
+    assert_same_run(Path(found["run"]), whole)

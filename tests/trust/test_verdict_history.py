@@ -1,0 +1,235 @@
+"""The committed log: what came after a verdict decides whether it is still believed."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from evidence_factory import Fixture
+from forging import NOW, SUITE_DIGEST, Shipped, ship
+
+from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
+from harness.judge import judge_run
+from harness.trust.history import LogEntry, append_entry, log_path, next_sequence, note_start, read_log, refuse_outlived
+
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    """A run that shipped, signed and noted; nothing here changes it."""
+    return ship(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def shipped(original: Shipped, tmp_path: Path) -> Shipped:
+    """A copy to go on with."""
+    shutil.copytree(original.folder, tmp_path / "run")
+    shutil.copytree(original.registry, tmp_path / "baselines")
+    return Shipped(tmp_path / "run", tmp_path / "baselines")
+
+
+def refusal(run: Shipped) -> str:
+    with pytest.raises(EvidenceRefusedError) as caught:
+        run.verify(history=run.log)
+    return str(caught.value)
+
+
+def note(run: Shipped, event: str, *, sequence: int | None = None, verdict: str | None = None) -> None:
+    """Append a line about the run's adapter, with the next number or a given one."""
+    adapter = run.verify().verdict.adapter_digest
+    with next_sequence(run.log, adapter=adapter, suite=SUITE_DIGEST) as following:
+        append_entry(
+            run.log,
+            LogEntry(
+                adapter=adapter,
+                suite=SUITE_DIGEST,
+                sequence=following if sequence is None else sequence,
+                event=event,  # type: ignore[arg-type]
+                run_id="later",
+                time="2026-03-02T00:00:00Z",
+                verdict=verdict,
+            ),
+        )
+
+
+def test_a_judgement_is_noted_before_it_begins_and_before_its_verdict_is_out(shipped: Shipped) -> None:
+    started, done = read_log(shipped.log)
+    assert (started.event, started.sequence, started.verdict) == ("started", 1, None)
+    assert (done.event, done.sequence, done.run_id) == ("ship", 2, "run")
+    assert shipped.verify(history=shipped.log).verdict.sequence == done.sequence
+
+
+@pytest.mark.parametrize("event", ["hold", "undecided", "started"])
+def test_a_newer_line_that_does_not_ship_ends_the_belief(event: str, shipped: Shipped) -> None:
+    note(shipped, event)
+    assert ("judged again since" if event == "started" else f"a newer verdict on this adapter is {event}") in refusal(
+        shipped
+    )
+    assert shipped.verify(), "without a history it cannot be known"
+
+
+def test_a_start_is_outlived_by_the_ship_that_followed_and_a_hold_is_not(shipped: Shipped) -> None:
+    for event in ("started", "ship"):
+        note(shipped, event, verdict="f" * 64 if event == "ship" else None)
+    assert shipped.verify(history=shipped.log)
+    note(shipped, "hold", verdict="e" * 64)
+    note(shipped, "ship", verdict="d" * 64)
+    assert "a newer verdict on this adapter is hold" in refusal(shipped)
+
+
+def test_other_adapters_and_suites_do_not_matter(shipped: Shipped) -> None:
+    note_start(shipped.log, adapter="a" * 64, suite=SUITE_DIGEST, run_id="x", time="t")
+    adapter = shipped.verify().verdict.adapter_digest
+    note_start(shipped.log, adapter=adapter, suite="b" * 64, run_id="x", time="t")
+    assert shipped.verify(history=shipped.log)
+
+
+def test_judging_again_keeps_the_older_ship_and_a_hold_ends_it(shipped: Shipped, tmp_path: Path) -> None:
+    shutil.copytree(shipped.folder, tmp_path / "published")
+    published = Shipped(tmp_path / "published", shipped.registry)
+    shipped.judge(LATER)
+    assert shipped.verify(now=LATER, history=shipped.log).verdict.sequence == 4
+    assert published.verify(now=LATER, history=shipped.log)
+    held = Fixture(candidate_right=lambda i: False).write(tmp_path / "held")
+    judge_run(held, lambda: LATER, registry=shipped.registry)
+    for run in (shipped, published):
+        with pytest.raises(EvidenceRefusedError, match="a newer verdict on this adapter is hold"):
+            run.verify(now=LATER, history=shipped.log)
+
+
+def test_a_judgement_that_breaks_leaves_its_start_in_the_log(shipped: Shipped, tmp_path: Path) -> None:
+    shutil.copytree(shipped.folder, tmp_path / "published")
+    published = Shipped(tmp_path / "published", shipped.registry)
+    broken = Fixture(edit_benchmarks=lambda rows: rows[:1]).write(tmp_path / "broken")
+    with pytest.raises(BrokenRunError):
+        judge_run(broken, lambda: LATER, registry=shipped.registry)
+    assert "judged again since" in refusal(published)
+    with pytest.raises(InvalidInputError):
+        shipped.judge(LATER, accepted={"no such check": "why"})
+    assert [entry.event for entry in read_log(shipped.log)] == ["started", "ship", "started", "started"]
+    shipped.judge(LATER)
+    assert published.verify(now=LATER, history=shipped.log), "until a newer verdict stands"
+
+
+def test_a_verdict_that_the_log_does_not_know_is_refused(shipped: Shipped, tmp_path: Path) -> None:
+    lines = shipped.log.read_bytes().splitlines(keepends=True)
+    for kept in (b"", lines[0]):
+        shipped.log.write_bytes(kept)
+        assert "does not know this verdict" in refusal(shipped)
+    shipped.log.unlink()
+    assert "does not know this verdict" in refusal(shipped)
+    unlogged = Shipped(Fixture().write(tmp_path / "unlogged"), shipped.registry)
+    judge_run(unlogged.folder, lambda: NOW)
+    assert "does not know this verdict" in refusal(unlogged)
+
+
+# Damage
+
+
+def test_no_damaged_log_is_believed(shipped: Shipped) -> None:
+    note(shipped, "started")
+    note(shipped, "ship", verdict="f" * 64)
+    whole, draws = shipped.log.read_bytes(), random.Random(7)
+    assert shipped.verify(history=shipped.log)
+    for place in draws.sample(range(len(whole)), 200):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << draws.randrange(8)
+        shipped.log.write_bytes(changed)
+        refusal(shipped)
+    for length in range(0, len(whole), 17):
+        if whole[:length].endswith(b"\n"):
+            continue  # whole lines: a log of an earlier day
+        shipped.log.write_bytes(whole[:length])
+        refusal(shipped)
+    for line in (b"\n", b"{}\n", b"[]\n", b"null\n", b"\xff\n", b'{"event":"ship"}\n', b"{" * 2000 + b"\n"):
+        for damaged in (line + whole, whole + line):
+            shipped.log.write_bytes(damaged)
+            refusal(shipped)
+    shipped.log.write_bytes(whole.replace(b"\n", b"\r\n"))
+    assert "changed since it was written" in refusal(shipped)
+
+
+def test_a_lost_line_is_missed(shipped: Shipped) -> None:
+    for event in ("started", "hold", "started", "ship"):
+        note(shipped, event, verdict="f" * 64 if event != "started" else None)
+    lines = shipped.log.read_bytes().splitlines(keepends=True)
+    for lost in range(len(lines) - 1):
+        shipped.log.write_bytes(b"".join(lines[:lost] + lines[lost + 1 :]))
+        assert "lines are missing" in refusal(shipped)
+    shipped.log.write_bytes(b"".join([*lines[2:], *lines[:2]]))
+    assert "lines are missing" in refusal(shipped)
+
+
+def test_what_was_not_noted_by_us_is_refused(shipped: Shipped) -> None:
+    for sequence in (0, -1, 4, 1_000_000):
+        whole = shipped.log.read_bytes()
+        note(shipped, "ship", sequence=sequence, verdict="f" * 64)
+        assert "lines are missing" in refusal(shipped)
+        shipped.log.write_bytes(whole)
+    edited = json.loads(shipped.log.read_bytes().splitlines()[-1])
+    shipped.log.write_bytes(json.dumps({**edited, "event": "hold"}, sort_keys=True, separators=(",", ":")).encode())
+    assert "cut off" in refusal(shipped)
+    with pytest.raises(EvidenceRefusedError, match="cut off"):
+        shipped.judge(LATER)
+
+
+def test_the_logs_of_two_branches_can_be_merged_and_what_blocks_wins(shipped: Shipped) -> None:
+    base = shipped.log.read_bytes()
+    note_start(shipped.log, adapter="a" * 64, suite=SUITE_DIGEST, run_id="ours", time="t")
+    ours = shipped.log.read_bytes().removeprefix(base)
+    shipped.log.write_bytes(base)
+    note(shipped, "started")
+    note(shipped, "ship", verdict="f" * 64)
+    theirs = shipped.log.read_bytes().removeprefix(base)
+    for merged in (base + ours + theirs, base + theirs + ours):
+        shipped.log.write_bytes(merged)
+        assert shipped.verify(history=shipped.log)
+    shipped.log.write_bytes(base)
+    note(shipped, "started")
+    note(shipped, "hold", verdict="e" * 64)
+    blocking = shipped.log.read_bytes().removeprefix(base)
+    for merged in (base + theirs + blocking, base + blocking + theirs):
+        shipped.log.write_bytes(merged)
+        assert "a newer verdict on this adapter is hold" in refusal(shipped)
+        with next_sequence(shipped.log, adapter=shipped.verify().verdict.adapter_digest, suite=SUITE_DIGEST) as number:
+            assert number == 5
+
+
+def test_a_verdict_of_the_same_number_on_another_branch_counts_as_newer() -> None:
+    def entry(event: str, verdict: str) -> LogEntry:
+        return LogEntry(
+            adapter="a",
+            suite="s",
+            sequence=1,
+            event=event,
+            run_id="r",
+            time="t",
+            verdict=verdict,  # type: ignore[arg-type]
+        )
+
+    both = (entry("hold", "theirs"), entry("ship", "ours"))
+    with pytest.raises(EvidenceRefusedError, match="hold"):
+        refuse_outlived(both, adapter="a", suite="s", verdict="ours", where="log")
+    twice = (entry("ship", "ours"), entry("ship", "ours"))
+    refuse_outlived(twice, adapter="a", suite="s", verdict="ours", where="log")
+
+
+def test_no_line_is_lost_when_many_judge_at_once(tmp_path: Path) -> None:
+    log = log_path(tmp_path, "s")
+
+    def start(number: int) -> None:
+        for _ in range(5):
+            note_start(log, adapter="a", suite="s", run_id=str(number), time="t")
+
+    threads = [threading.Thread(target=start, args=(number,)) for number in range(1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [entry.sequence for entry in read_log(log)] == list(range(1, 6))
