@@ -24,6 +24,8 @@ from harness.trust.digests import digest_bytes
 if TYPE_CHECKING:
     from harness.engine.loading import LoadedModel
     from harness.engine.meter import Meter
+    from harness.engine.session import ModelSession
+    from harness.engine.share import Share
     from harness.train.rows import TrainingRows
 
 
@@ -57,6 +59,12 @@ class Workshop:
     meter: Meter
     progress: Progress
     clock: Clock
+
+    def session(self, share: Share | None) -> ModelSession:
+        """The base model as systems answer with it, all of what they ask or one share of it."""
+        from harness.engine.session import ModelSession
+
+        return ModelSession(self.base, self.meter, share)
 
     def make_candidate(self, target: Path) -> TrainingHistory | None:
         """Train the candidate into `target`; or copy the one that was trained elsewhere, which has no history."""

@@ -44,6 +44,12 @@ def value(name: str) -> str | None:
     return os.environ.get(name) or None  # noqa: TID251
 
 
+def worker_environment() -> dict[str, str]:
+    """What a process that works on hostile texts is given: where Python finds libraries, and no key."""
+    names = ("PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {name: os.environ[name] for name in names if name in os.environ}  # noqa: TID251
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionsStep:
     """A step of a GitHub workflow: the checkout, and the files that tell the workflow something when written to."""

@@ -19,7 +19,7 @@ from harness.records import RunManifest, Score, ScoredAnswer, ScoreResult
 from harness.store.baselines import OUTCOMES, BaselineRecord, list_baselines
 from harness.store.facts import from_plain, read_record, read_records
 from harness.store.ledger import LEDGER, Look, read_looks
-from harness.store.runs import MANIFEST, STATUS, VERDICT
+from harness.store.runs import MANIFEST, SHARDS, VERDICT
 from harness.suite.checks import BetterThan
 from harness.suite.load import SUITE_FILE, LoadedSuite, parse_suite
 from harness.suite.schema import Suite
@@ -132,9 +132,7 @@ def suite_history(loaded: LoadedSuite, *, reports: Path, registry: Path) -> Hist
 def _stored(reports: Path, registry: Path, records: Sequence[BaselineRecord], left_out: list[LeftOut]) -> list[_Stored]:
     """Every verdict on the suite that can be read; the others go to `left_out`."""
     found = []
-    for folder in sorted(reports.glob("*/")):
-        if not (folder / STATUS).is_file():
-            continue  # no run, but the folder of shards
+    for folder in sorted(folder for folder in reports.glob("*/") if folder.name != SHARDS):
         if not (folder / MANIFEST).is_file():
             left_out.append(LeftOut(run_id=folder.name, reason="did not finish"))
             continue

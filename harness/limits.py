@@ -13,11 +13,12 @@ from pathlib import Path
 YAML_BYTES = 1 << 17  # of a suite, a task.yaml or a --set value: half a second of parsing
 YAML_DEPTH = 30  # of mappings and lists in each other
 
-FILE_BYTES = 1 << 30  # of a file of rows, of documents, scores or evidence, packed and unpacked
+FILE_BYTES = 1 << 30  # of a file of rows, questions, scores or evidence, packed and unpacked
 FILE_LINES = 5_000_000
 FILE_ROWS = 1_000_000
 ROW_BYTES = 4 << 20
 TEXT_BYTES = 1 << 20  # of a prompt, template, rubric, grammar, schema, lock or verdict; of a card or ratings
+DOCUMENT_BYTES = 1 << 26  # of all documents of a folder: half a minute of reading
 TOKENIZER_BYTES = 1 << 27  # of each file of a tokenizer
 
 JSON_DEPTH = 100  # of arrays and objects in each other

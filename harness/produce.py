@@ -24,7 +24,7 @@ from harness.records import LeakSearch, TrainingHistory
 from harness.running import Run
 from harness.store.answers import ANSWERS, AnswerStore
 from harness.store.project import ProjectFolders
-from harness.store.runs import ADAPTER, abandoned_runs, begin_run, finish_run, write_evidence
+from harness.store.runs import ADAPTER, SHARDS, abandoned_runs, begin_run, finish_run, write_evidence
 from harness.store.trainings import TRAININGS, TrainingStore
 from harness.suite.schema import Suite
 from harness.suite.systems import AdapterSystem, EndpointSystem, PromptSystem
@@ -35,8 +35,6 @@ from harness.trust.verdicts import timestamp
 if TYPE_CHECKING:
     from harness.engine.meter import Meter
     from harness.engine.session import ModelSession
-
-SHARDS = "shards"  # the folder of a suite's reports that holds parts of runs
 
 
 @dataclass(slots=True)
@@ -88,8 +86,6 @@ def produce(
     """
     quiet_libraries()
     from harness.engine.catalogue import locate
-    from harness.engine.seeding import fix_threads
-    from harness.engine.session import ModelSession
 
     suite, stages, started = inputs.loaded.suite, _Stages(), clock()
     _refuse_early_stop(suite, share)
@@ -101,6 +97,8 @@ def produce(
     anew = bool(_remote_systems(inputs) or judges or fresh or share)
     if (done := _done_before(inputs, folders.reports, digests[INPUTS], anew=anew)) is not None:
         return done
+    from harness.engine.seeding import fix_threads
+
     inputs = hold_to_base(inputs, located[1], digests["base"])
     folder = _claim(folders.reports / suite.suite, inputs, started, share, progress)
     with hold(folder):  # which tells a run that goes on from one that was killed
@@ -121,8 +119,7 @@ def produce(
         with stages.timed("load"):
             others = _load_others(inputs, workshop.meter)
         with _open_store(clock, fresh=fresh) as store:
-            session = ModelSession(workshop.base, workshop.meter, share)
-            run = Run(inputs, session, others, folder, digests, store, judges)
+            run = Run(inputs, workshop.session(share), others, folder, digests, store, judges)
             _collect_evidence(run, inputs, folder, history, leaks, stages, progress)
         finish_run(folder, run.manifest(stages.seconds, workshop.meter.reading(), (started, clock()), command, threads))
     return folder

@@ -46,6 +46,23 @@ def test_the_readmes_example_runs_and_says_what_it_should(capsys: pytest.Capture
     assert "1 missing scores were counted against the candidate" in printed
 
 
+def test_every_promise_is_in_the_table_with_tests_that_there_are() -> None:
+    (section,) = re.findall(r"^## Security\n(.+?)^## ", README, re.DOTALL | re.MULTILINE)
+    rows = re.findall(r"^\| P(\d+)(\*?) \| .+ \|\n((?:\| \| .+ \|\n)+)", section, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 26))
+    for number, _, proof in rows:
+        named = re.findall(r"`([\w/]+\.py)(?:::(test_\w+))?`", proof)
+        assert named and len(named) == proof.count("`") // 2, f"P{number}"
+        for file, test in named:
+            tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
+            tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+            assert test in tests if test else any(name.startswith("test_") for name in tests), (
+                f"P{number}: {file} {test}"
+            )
+    told = re.findall(r"^- ((?:P\d+(?:, )?)+):", section, re.MULTILINE)
+    assert ", ".join(told).split(", ") == [f"P{number}" for number, mark, _ in rows if mark]
+
+
 def test_every_suite_is_listed() -> None:
     listed = set(re.findall(r"^\| `([\w-]+)` \|", (ROOT / "suites" / "README.md").read_text(), re.MULTILINE))
     assert listed == {path.name for path in (ROOT / "suites").iterdir() if path.is_dir()}

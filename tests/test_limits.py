@@ -25,6 +25,7 @@ def test_the_readme_lists_every_limit_as_it_is() -> None:
         f"{size(limits.YAML_BYTES)}, {limits.YAML_DEPTH} levels",
         f"{size(limits.FILE_BYTES)}, packed and unpacked; {limits.FILE_LINES:,} lines",
         f"{limits.FILE_ROWS:,}, each of {size(limits.ROW_BYTES)}",
+        size(limits.DOCUMENT_BYTES),
         f"{limits.JSON_DEPTH} levels, integers of {limits.JSON_DIGITS:,} digits",
         size(limits.TEXT_BYTES),
         size(limits.TOKENIZER_BYTES),

@@ -126,6 +126,8 @@ def _shown(declared: str, rows: Sequence[dict[str, Any]], name: str) -> list[Any
     """What stands under the column of this name, else what the template makes of each row."""
     if rows and declared in rows[0]:
         return [row[declared] for row in rows]
+    if "{" not in declared:
+        return [declared] * len(rows)
     return render_questions(declared, rows, name)
 
 

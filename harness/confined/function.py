@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.environment import worker_environment
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.limits import RULE_SECONDS, TEXT_SECONDS, WORKER_BYTES
 
@@ -94,7 +95,8 @@ class ConfinedFunction:
     def _start(self) -> str:
         limits = (RULE_SECONDS, TEXT_SECONDS, WORKER_BYTES)
         command = [sys.executable, "-P", "-c", _START, str(_HARNESS), self._target, *map(str, limits)]
-        self._worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        pipe = subprocess.PIPE
+        self._worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=worker_environment())
         self._stop = weakref.finalize(self, _end, self._worker)
         self._send(self._rule)
         if reply := self._receive():

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from harness.data.sources import raise_problems, read_limited
 from harness.errors import InvalidInputError
+from harness.limits import DOCUMENT_BYTES
 from harness.records import Passage
 from harness.scoring.overlap import UnicodeWords
 
@@ -37,11 +38,15 @@ def read_documents(folder: Path) -> Documents:
 
     Raises:
         InvalidInputError: naming each file or folder that cannot be read, is a link or is not UTF-8; or when there
-            is no file with words in it.
+            is no file with words in it, or there is too much of them.
     """
     digest, passages, problems = hashlib.sha256(), list[Passage](), list[str]()
-    for path in _document_files(folder):
-        name, content = path.relative_to(folder).as_posix(), read_limited(path)
+    files, left = _document_files(folder), DOCUMENT_BYTES
+    if sum(path.stat().st_size for path in files) > left:
+        raise InvalidInputError(f"{folder}: over {left:,} bytes of documents; take some out")
+    for path in files:
+        name, content = path.relative_to(folder).as_posix(), read_limited(path, left)
+        left -= len(content)
         # No name holds a NUL, and a SHA-256 is 32 bytes long: what is hashed can be read in one way only.
         digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(content).digest())
         try:

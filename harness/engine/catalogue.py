@@ -31,7 +31,7 @@ def locate(reference: ModelRef, *, suite_folder: Path, cache: Path) -> tuple[str
         return f"{reference.hub}@{reference.revision[:12]}", _from_hub(reference)
     assert isinstance(reference, LocalModel)
     folder = (suite_folder / reference.path).resolve()
-    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
+    if not (folder / "config.json").is_file() or not any(path.is_file() for path in folder.glob("*.safetensors")):
         raise InvalidInputError(f"{folder}: not a model folder: config.json and *.safetensors are needed")
     return reference.path, folder
 

@@ -48,6 +48,7 @@ VERDICT = "verdict.json"
 ENVELOPE = "verdict.dsse.json"  # the signature over the verdict's bytes, when it was signed
 CARD = "README.md"
 TRAINED = "trained"  # baselines with a training of their own, and the recipe with further seeds
+SHARDS = "shards"  # inside the runs of a suite: parts of runs, which are none by themselves
 HISTORIES = "histories"  # how those trainings went; apart, so that no name of one can be that of the other
 DERIVED = (
     VERDICT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
@@ -349,14 +350,15 @@ def named_folders(suite: Suite) -> Iterator[tuple[Path, str]]:
 
 
 def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
+    # Those of `os.path` find no file under a name that the operating system refuses, such as too long a one.
     for path, relative in named_files(suite):
-        if not (folder / relative).is_file():
+        if not os.path.isfile(folder / relative):
             yield path, f"no such file: {folder / relative}"
     for path, relative in named_folders(suite):
         if path[-1] == "task":
-            if not (folder / relative / "task.yaml").is_file():
+            if not os.path.isfile(folder / relative / "task.yaml"):
                 yield path, f"'{relative}' is neither `mmlu` nor a folder with a task.yaml in {folder}"
-        elif not (folder / relative).is_dir():
+        elif not os.path.isdir(folder / relative):
             yield path, f"no such folder: {folder / relative}"
 
 

@@ -26,6 +26,7 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
 from harness.limits import JSON_DIGITS, YAML_BYTES, YAML_DEPTH
 
@@ -37,6 +38,7 @@ _BOOLEAN = re.compile(r"(?:true|True|TRUE|(false|False|FALSE))\Z")
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _OCTAL_OR_HEXADECIMAL = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_SURROGATE = re.compile("[\ud800-\udfff]")  # an escape can write one; no file or terminal takes it
 _NOT_FINITE = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 
 
@@ -98,9 +100,16 @@ def read(text: str, *, most_bytes: int = YAML_BYTES) -> Document:
             _place(mark) if mark else Position(1, 1), (), f"not valid YAML: {error.problem or error.context}"
         )
         document.data = None
-    except (YAMLError, ValueError) as error:
-        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        document.refuse(Position(1, 1), (), f"not valid YAML: {first_line}")
+    except ReaderError as error:  # it counts characters, and quotes one
+        line, column = text.count("\n", 0, error.position), error.position - text.rfind("\n", 0, error.position)
+        document.refuse(
+            Position(line + 1, column), (), f"not valid YAML: the character U+{error.character:04X} is not allowed"
+        )
+        document.data = None
+    except (YAMLError, ValueError, OverflowError) as error:  # the parser makes a character of "\UFFFFFFFF"
+        known = (Position(1, 1), *document.values.values(), *document.keys.values())
+        last = max(known, key=lambda position: (position.line, position.column))
+        document.refuse(last, (), f"not valid YAML from here on: {' '.join(str(error).split())}")
         document.data = None
     except _TooDeepError:
         document.data = None
@@ -187,6 +196,9 @@ class _Reader:
             return None
         if event.anchor or event.ctag is not None:
             self._refuse(event, path, "anchors and tags are not allowed")
+        if _SURROGATE.search(event.value):
+            self._refuse(event, path, "a lone surrogate is not text")
+            return None
         if event.value == "<<":
             self._refuse(event, path, "merge keys are not allowed")
             return None
@@ -200,6 +212,8 @@ def _place(mark: StringMark) -> Position:
 def _scalar(event: ScalarEvent) -> Any:
     """The value of a scalar; ValueError for a number that is none."""
     text = str(event.value)
+    if _SURROGATE.search(text):
+        raise ValueError("a lone surrogate is not text")
     if event.style is not None:  # quoted, or a block
         return text
     if _NULL.match(text):

@@ -82,12 +82,12 @@ class Trainable:
             with saving(target):
                 self.model.save_pretrained(target)
             remove([target / "generation_config.json"])
-            _forget_place(target / MODEL_CONFIG, "_name_or_path", None)
+            _settle(target / MODEL_CONFIG, "_name_or_path", None)
             return
         with saving(target):
             self.model.save_pretrained(target, save_embedding_layers=False)
         remove([target / "README.md"])
-        _forget_place(target / ADAPTER_CONFIG, "base_model_name_or_path", self._name)
+        _settle(target / ADAPTER_CONFIG, "base_model_name_or_path", self._name)
 
     def release(self) -> None:
         """Take the adapter off the base model again."""
@@ -121,7 +121,10 @@ def peft_config(train: Train, task_type: str) -> Any:
     )
 
 
-def _forget_place(path: Path, key: str, value: str | None) -> None:
+def _settle(path: Path, key: str, value: str | None) -> None:
+    """Write `value` where a configuration says from where the base model came, and its modules in one order."""
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop(key, None)
+    if isinstance(modules := config.get("target_modules"), list):
+        config["target_modules"] = sorted(modules)  # PEFT keeps a set, whose order every process draws anew
     write_json(path, config if value is None else {**config, key: value})

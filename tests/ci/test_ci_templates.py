@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -32,23 +33,40 @@ def shown(file: str) -> Any:
     return read(block)
 
 
+def protect(bench: Bench, suite: str) -> None:
+    """Put the suite on the protected branch of the repository's origin, which is itself."""
+    folder = bench.repository / suite
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(bench.repository / "reports" / "fixture" / "run-1" / "suite.yaml", folder / "suite.yaml")
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    for command in (
+        ("checkout", "-q", "-b", "protected"),
+        ("add", suite),
+        (*author, "commit", "-q", "-m", "suite"),
+        ("remote", "add", "origin", str(bench.repository)),
+    ):
+        subprocess.run(["git", "-C", str(bench.repository), *command], check=True)
+    bench.job.variables["GITHUB_BASE_REF"] = "protected"
+
+
 def test_the_readmes_workflow_verifies_what_shipped(tmp_path: Path) -> None:
     steps = shown(".github/workflows/adapter.yml")["jobs"]["gate"]["steps"]
     places = [number for number, step in enumerate(steps) if "lora-harness@" in step.get("uses", "")]
     (gate,) = places
     bench = Bench(tmp_path)
+    protect(bench, steps[gate]["with"]["suite"])
     done = bench.run(**{name.replace("-", "_"): value for name, value in steps[gate]["with"].items()}, comment="false")
     contexts = {"steps": {steps[gate]["id"]: {"outputs": done.outputs}}}
     (last,) = steps[gate + 1 :]
     after = Finished()
     bench.job.bash({"shell": "bash", **last}, contexts, ROOT, after)
     assert after.exit_code == 0
-    assert "verified: run run-1 of fixture shipped this adapter" in after.log
+    assert "verified: run run-1 of fixture shipped exactly these" in after.log
 
 
 def test_the_readme_lists_the_inputs_and_outputs_of_the_action() -> None:
     action = read(ACTION)
-    inputs = re.search(r"\| input \|.+?\n\n", README, re.DOTALL)
+    inputs = re.search(r"\| input \| meaning.+?\n\n", README, re.DOTALL)
     outputs = re.search(r"\| output \|.+?\n\n", README, re.DOTALL)
     assert inputs and outputs
     rows = re.findall(r"^\| `([\w-]+)` \|.+\| (?:`(.+?)` )?\|$", inputs[0], re.MULTILINE)

@@ -123,6 +123,13 @@ def test_the_process_loads_no_model_libraries(target: str, rule: object) -> None
     assert not [name for name in ("torch", "transformers", "numpy", "pandas", "pyarrow") if f"/{name}/" in maps]
 
 
+def test_the_process_is_given_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOSTED_API_KEY", "sk-canary")
+    function = pattern("a")
+    assert function("a") is True and function._worker is not None
+    assert b"canary" not in Path(f"/proc/{function._worker.pid}/environ").read_bytes()
+
+
 def test_the_very_harness_that_runs_is_used_when_another_is_in_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

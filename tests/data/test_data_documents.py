@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.data.documents import MAX_PASSAGE_WORDS, cut_passages, read_documents
 from harness.errors import InvalidInputError
+from harness.limits import DOCUMENT_BYTES
 from harness.scoring.overlap import UnicodeWords
 
 
@@ -176,3 +177,11 @@ def test_no_word_is_lost_and_no_passage_is_too_long_when_texts_are_random(paragr
     passages = list(cut_passages(text))
     assert [word for passage in passages for word in UnicodeWords().tokenize(passage)] == UnicodeWords().tokenize(text)
     assert all(0 < count_words(passage) <= MAX_PASSAGE_WORDS for passage in passages)
+
+
+def test_a_folder_of_too_many_bytes_is_refused(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(DOCUMENT_BYTES // 2 + 1)
+    with pytest.raises(InvalidInputError, match="over 67,108,864 bytes of documents; take some out"):
+        read_documents(tmp_path)

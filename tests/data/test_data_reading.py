@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -173,6 +174,11 @@ def test_a_line_separator_inside_a_paragraph_does_not_cut_it(tmp_path: Path) -> 
 def test_a_text_file_is_hashed_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(b"\xef\xbb\xbfone\r\n")
     assert read_rows(tmp_path / "text.txt").digest == hashlib.sha256(b"\xef\xbb\xbfone\r\n").hexdigest()
+
+
+def test_a_packed_file_is_hashed_as_it_lies_on_disk(tmp_path: Path) -> None:
+    (tmp_path / "text.txt.gz").write_bytes(packed := gzip.compress(b"one"))
+    assert read_rows(tmp_path / "text.txt.gz").digest == hashlib.sha256(packed).hexdigest()
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n\n"])

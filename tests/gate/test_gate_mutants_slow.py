@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hand_made_mutants import MUTANTS, Mutant
+from hand_made_mutants import MUTANTS as OF_THE_GATE
+from hand_made_mutants import Mutant
+from reader_mutants import READER
 
+MUTANTS = (*OF_THE_GATE, *READER)
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("harness", "tests", "suites", "pyproject.toml", "README.md")

@@ -58,4 +58,4 @@ def assert_same_run(merged: Path, whole: Path) -> None:
         assert (merged / name).read_bytes() == (whole / name).read_bytes(), name
     assert rows(merged / "predictions.jsonl", "seconds") == rows(whole / "predictions.jsonl", "seconds")
     for name in ("adapter_model.safetensors", "adapter_config.json"):
-        assert (merged / "adapter" / name).read_bytes() == (whole / "adapter" / name).read_bytes()
+        assert (merged / "adapter" / name).read_bytes() == (whole / "adapter" / name).read_bytes(), name

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.errors import InvalidInputError
 from harness.limits import YAML_BYTES
@@ -195,9 +197,13 @@ STRICT = [
     ("key: " + "[" * 50_000, 36, "nested deeper than 30 levels"),
     ("key: " + "{a: " * 20_000, 126, "nested deeper than 30 levels"),
     ("--- {}", 1, "found another document"),
+    ('key: "\\ud800"', 6, "a lone surrogate is not text"),
+    ('"\\udfff": 5', 1, "a lone surrogate is not text"),
+    ('key: "\\UFFFFFFFF"', 1, "not valid YAML from here on: Python int too large"),
+    ('key: "\\U00110000"', 1, "not valid YAML from here on: chr() arg not in range(0x110000)"),
     ("\tkey: 5", 1, "not valid YAML"),
     ("key: @at", 6, "not valid YAML"),
-    ("key: \x07", 1, "not valid YAML"),
+    ("key: \x07", 6, "not valid YAML: the character U+0007 is not allowed"),
 ]
 
 
@@ -206,7 +212,7 @@ def test_what_is_not_plain_yaml_is_refused_where_it_stands(line: str, column: in
     (problem, *_) = source.read(f"one: 1\ntwo: [a, b]\n{line}\n").problems
     place = problem.position
     assert problem.message.find(reason) >= 0, problem
-    assert (place.line, place.column) == (3, column) or "\x07" in line, problem
+    assert (place.line, place.column) == (3, column), problem
 
 
 def test_directives_are_refused() -> None:
@@ -244,6 +250,13 @@ def test_a_suite_is_refused_when_it_is_too_large_or_no_file(tmp_path: Path) -> N
         load_suite(tmp_path / "pipe")
 
 
+def test_a_text_is_refused_before_it_is_parsed_when_it_is_too_large(tmp_path: Path) -> None:
+    (problem,) = source.read("[" + "é" * (YAML_BYTES // 2)).problems
+    assert problem.message == "the file is over 131,072 bytes"
+    assert source.read("é" * (YAML_BYTES // 2)).problems == []
+    assert source.read("ééé", most_bytes=5).problems[0].message == "the file is over 5 bytes"
+
+
 @pytest.mark.parametrize("text", ["null", "~", "[]", "text", "5"])
 def test_a_suite_that_is_no_mapping_says_what_one_is(text: str, tmp_path: Path) -> None:
     assert problems(tmp_path, text) == [
@@ -277,3 +290,15 @@ def test_an_override_may_take_a_value_away(tmp_path: Path) -> None:
 def test_an_override_at_a_place_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="there is no such place"):
         load_suite(write(tmp_path, GOOD), {"checks.².bar": "5"})
+
+
+_PIECES = [*":-?[]{}#&*!|>'\"%@`,\n\t \r\x00\x85\u2028\ufeff", "\n  ", "<<: ", "!!", "---\n", "a: ", "%YAML "]
+_yaml = st.lists(st.sampled_from(_PIECES) | st.text(max_size=4), max_size=30).map("".join)
+
+
+@given(_yaml)
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_text_is_problems_are_told_and_nothing_is_raised(text: str) -> None:
+    document = source.read(text)
+    assert document.problems or document.data is not None or text.strip()
+    assert all(problem.position.line >= 1 and problem.position.column >= 1 for problem in document.problems)

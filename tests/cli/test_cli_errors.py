@@ -1,0 +1,82 @@
+"""Every expected failure is one message with one exit code; --debug shows where it came from, Ctrl-C how to go on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from evidence_factory import Fixture
+from planted_suite import SUITE, write_planted
+
+from harness.cli.main import main
+from harness.errors import ExitCode, HarnessError, InvalidInputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def harness(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def every_class(root: type[HarnessError]) -> list[type[HarnessError]]:
+    return [root, *(found for child in root.__subclasses__() for found in every_class(child))]
+
+
+def test_every_class_of_failure_has_an_exit_code_that_is_no_decision() -> None:
+    codes = {kind.__name__: kind.exit_code for kind in every_class(HarnessError)}
+    assert {"HarnessError", "BrokenRunError", "InvalidInputError", "EvidenceRefusedError"} <= set(codes)
+    assert set(codes.values()) == {ExitCode.BROKE, ExitCode.INVALID, ExitCode.REFUSED}
+
+
+BROKEN = {
+    "suite.yaml": (b"suite: [", "suite.yaml:1:9 "),
+    "train.jsonl": (b'{"prompt": "a", "completion": "b"}\n{"prompt": 1}\n', "train.jsonl:2: "),
+    "test.jsonl": (b'{"prompt": "a", "completion": "b"}\n\xff\n', "test.jsonl:2: "),
+    "schema.json": (b'{"type":\n "strin"}', "schema.json: not a valid JSON Schema"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("command", ["validate", "plan", "lint", "run", "train"])
+def test_a_broken_file_is_one_message_with_its_place_and_no_traceback(name: str, command: str, tmp_path: Path) -> None:
+    text = SUITE.replace("test: test.jsonl", "test: test.jsonl, schema: schema.json")
+    folder = write_planted(tmp_path / "suites" / "planted", suite=text, model=True)
+    (folder / "schema.json").write_text('{"type": "string"}')
+    content, place = BROKEN[name]
+    (folder / name).write_bytes(content)
+    result = harness(command, folder, *(["--out", tmp_path / "out"] if command == "train" else []))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ") and place in result.stderr.splitlines()[0]
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    (tmp_path / "suite.yaml").write_text("suite: [")
+    result = harness("--debug", "validate", tmp_path)
+    assert isinstance(result.exception, InvalidInputError)
+    command = [sys.executable, "-m", "harness", "--debug", "validate", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.BROKE
+    assert done.stderr.startswith("Traceback") and "suite.yaml:1:9 " in done.stderr
+
+
+def test_an_interrupted_command_prints_how_to_go_on(tmp_path: Path) -> None:
+    run = Fixture(n_test=60, n_probe=40, questions=40).write(tmp_path / "a run")
+    arguments = ["selftest", str(run), "--replicates", "10000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while "scipy" not in Path(f"/proc/{process.pid}/maps").read_text():  # the command has begun
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert said.splitlines()[-1].endswith(f"harness selftest '{run}' --replicates 10000000")
+    assert "Traceback" not in said
