@@ -97,12 +97,12 @@ SUITES: dict[str, BrokenProject] = {
     # the file itself
     "an empty file": content(b"", 1),
     "a comment alone": content(b"# later\n", 1),
-    "UTF-16": content(SUITE.encode("utf-16")),
-    "Latin-1": content(b"# caf\xe9\n" + SUITE.encode()),
-    "an overlong slash": content(b"# \xc0\xaf\n" + SUITE.encode()),
-    "a NUL": content(SUITE.encode() + b"\0"),
-    "an escape sequence": content(SUITE.encode() + b"# \x1b[2J\n"),
-    "a pickle": content(b"\x80\x04\x95\x10\x00"),
+    "UTF-16": content(SUITE.encode("utf-16"), 1),
+    "Latin-1": content(b"# caf\xe9\n" + SUITE.encode(), 1),
+    "an overlong slash": content(b"# \xc0\xaf\n" + SUITE.encode(), 1),
+    "a NUL": content(SUITE.encode() + b"\0", 12),
+    "an escape sequence": content(SUITE.encode() + b"# \x1b[2J\n", 12),
+    "a pickle": content(b"\x80\x04\x95\x10\x00", 1),
     "a chart of Helm": content(SUITE.replace("seed: 1", "seed: {{ .Values.seed }}").encode(), 2),
     "JSON cut off": content(b'{"suite": "plain",\n"seed": 1', 2),
     "too large": content(SUITE.encode() + b"#" * (1 << 17)),
@@ -204,7 +204,7 @@ SUITES: dict[str, BrokenProject] = {
     ),
     # what is seen only with the rows
     "a message that is empty": file("bare.txt", b" \n"),
-    "a message in Latin-1": file("bare.txt", b"caf\xe9"),
+    "a message in Latin-1": file("bare.txt", b"caf\xe9", 1),
     "a message without end": BrokenProject(lambda folder: os.truncate(folder / "bare.txt", 1 << 30), "bare.txt"),
 }  # fmt: skip
 
@@ -249,8 +249,8 @@ SCHEMAS: dict[str, BrokenProject] = {
     "nested without end": file(SCHEMA_FILE, b"\n" + b'{"not":' * 5000 + b"{}" + b"}" * 5000, 2),
     "two values": file(SCHEMA_FILE, b'{"type": "string"}\n{"type": "array"}', 2),
     "empty": file(SCHEMA_FILE, b"", 1),
-    "Latin-1": file(SCHEMA_FILE, b'{"const": "caf\xe9"}'),
-    "UTF-16": file(SCHEMA_FILE, '{"type": "string"}'.encode("utf-16")),
+    "Latin-1": file(SCHEMA_FILE, b'{"const": "caf\xe9"}', 1),
+    "UTF-16": file(SCHEMA_FILE, '{"type": "string"}'.encode("utf-16"), 1),
     "a byte order mark": file(SCHEMA_FILE, b'\xef\xbb\xbf{"type": "string"}', 1),
     "too large": file(SCHEMA_FILE, b'{"type": "string"}' + b" " * (1 << 20)),
     "a list": schema([]),
