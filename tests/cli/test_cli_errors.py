@@ -69,14 +69,22 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
 def test_an_interrupted_command_prints_how_to_go_on(tmp_path: Path) -> None:
     run = Fixture(n_test=60, n_probe=40, questions=40).write(tmp_path / "a run")
     arguments = ["selftest", str(run), "--replicates", "10000000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness", *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    while "scipy" not in Path(f"/proc/{process.pid}/maps").read_text():  # the command has begun
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what it starts in the background ignore the signal, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            while "scipy" not in Path(f"/proc/{process.pid}/maps").read_text():  # the command has begun
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == ExitCode.INTERRUPTED
     assert said.splitlines()[-1].endswith(f"harness selftest '{run}' --replicates 10000000")
     assert "Traceback" not in said
