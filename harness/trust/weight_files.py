@@ -7,6 +7,7 @@ import errno
 import hashlib
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ ITEM_BITS = {
 }
 # Data type -> the integers of its bits, and those that are all set in NaN and infinity (IEEE 754; bfloat16 as float32).
 FLOATS = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}
+
+
+_TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ def parse_header(path: Path, header: bytes, data_bytes: int) -> dict[str, Stored
         raise InvalidInputError(
             f"{path}: {data_bytes:,} bytes of data, and its tensors take {reached:,}; it is cut off or has a rest"
         )
+    if b"-" in _TEXTS.sub(b"", header):
+        raise InvalidInputError(f"{path}: its header writes a number with a sign, as -0; shapes and places have none")
     return tensors
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapter_files import CONFIG, WEIGHTS, lora_config, lora_shapes, random_tensors, safetensors, write_adapter
 from bad_adapters import PLAIN
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
 
@@ -42,6 +42,7 @@ def library_accepts(header: bytes) -> dict[str, Any] | None:
 
 
 @given(edits=st.lists(st.tuples(PLACES, st.integers(0, 6), PIECES), min_size=1, max_size=4))
+@example(edits=[(TEXT.index("[0,") + 1, 0, "-")])
 @settings(max_examples=400, deadline=None)
 def test_a_header_is_read_only_where_the_library_reads_the_same(edits: list[tuple[int, int, str]]) -> None:
     text = TEXT
