@@ -177,7 +177,7 @@ def drop_settled(suite: Suite, results: Sequence[BenchmarkResult]) -> bool:
 def differing_answers(answers: Iterable[Prediction], candidate: str, twin: str) -> tuple[int, int]:
     """How many test answers of the candidate there are, and how many are not those of the base model."""
     ours, theirs = (
-        {(p.example_id, p.sample): p.text for p in answers if p.system == name and p.dataset == "test"}
+        {(p.example_id, p.sample): p.text for p in answers if (p.system, p.dataset, p.error) == (name, "test", None)}
         for name in (candidate, twin)
     )
     both = ours.keys() & theirs.keys()

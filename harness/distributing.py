@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.engine.share import Share
+from harness.errors import BrokenRunError
 from harness.executors import Executor, GivenUp
 from harness.files import write_bytes
 from harness.merging import Failed, merge_shards
@@ -60,7 +61,9 @@ def run_in_parts(
     loaded = load_suite(order.suite, order.settings)
     if loaded.suite.trainings and order.adapter is None and not order.fresh:
         progress.start("training on one worker", 1)
-        executor.map(train_part, [order])  # kept in the cache folder, where the parts find it
+        (trained,) = executor.map(train_part, [order])  # kept in the cache folder, where the parts find it
+        if isinstance(trained, GivenUp):
+            raise BrokenRunError(f"the training was not finished: {trained.why}")
         progress.advance()
     parts = [Part(order=order, index=index, count=workers) for index in range(workers)]
     progress.start(f"{workers} parts", workers)

@@ -15,6 +15,7 @@ from harness.progress import Progress
 from harness.records import BenchmarkResult, Counters, Liveness, Prediction, RunManifest
 from harness.store.facts import to_plain
 from harness.store.runs import MANIFEST, StoredRun, begin_run, finish_run, read_run
+from harness.suite.checks import KLDivergence
 from harness.suite.load import LoadedSuite
 from harness.suite.schema import Suite
 
@@ -57,7 +58,8 @@ def merge_shards(
     they compare answers of different shards.
 
     Raises:
-        InvalidInputError: no shards, or one is missing, given twice, or of another run.
+        InvalidInputError: no shards, or one is missing, given twice, or of another run; or one failed that had more
+            to give than answers.
         EvidenceRefusedError: a shard changed since it was written.
     """
     shards = _in_order(_found(folders), failed)
@@ -65,8 +67,14 @@ def merge_shards(
     if first.manifest.digests.get("suite") != loaded.digest:
         raise InvalidInputError(f"{first.folder}: a shard of another suite than {loaded.path}, or of its earlier text")
     suite = loaded.suite
+    if failed and (suite.benchmarks or any(isinstance(check, KLDivergence) for check in suite.checks)):
+        raise InvalidInputError(
+            "only an answer can be counted as an error, and a benchmark question or a general row that nobody scored "
+            f"cannot: run the shards that failed again ({', '.join(str(item.index) for item in failed)}: "
+            f"{failed[0].why})"
+        )
     predictions = _answers(shards, failed)
-    benchmarks = _benchmarks(shards, failed)
+    benchmarks = _benchmarks(shards)
     judges = declared_judges(loaded)
     absent = first.manifest.absent_systems
     preferences = ask_judges(suite, judges, first.examples["test"], predictions, absent=absent, progress=progress)
@@ -208,13 +216,8 @@ def _missing(system: str, dataset: str, example_id: str, sample: int, failed: Se
     )
 
 
-def _benchmarks(shards: Sequence[StoredRun], failed: Sequence[Failed]) -> list[BenchmarkResult]:
+def _benchmarks(shards: Sequence[StoredRun]) -> list[BenchmarkResult]:
     """Each system's outcomes on each benchmark, by subject and question."""
-    if failed and shards[0].benchmarks:
-        raise InvalidInputError(
-            "a benchmark question that nobody answered is neither right nor wrong: run the shards that failed again "
-            f"({', '.join(str(item.index) for item in failed)}: {failed[0].why})"
-        )
     merged = []
     for number, result in enumerate(shards[0].benchmarks):
         parts = [shard.benchmarks[number] for shard in shards]

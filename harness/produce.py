@@ -275,30 +275,28 @@ def train_only(inputs: Inputs, target: Path, progress: Progress, *, clock: Clock
         raise InvalidInputError(f"{target} exists already; choose another folder")
     if inputs.adapter is not None:
         raise InvalidInputError("this suite's candidate comes from a folder; there is nothing to train")
-    quiet_libraries()
-    from harness.engine.catalogue import locate
-    from harness.engine.seeding import fix_threads
-
-    fix_threads()
-    name, folder = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
-    workshop = _open_workshop(inputs, name, folder, digest_model_folder(folder), progress, clock, fresh=False)
     with new_folder(target) as building:
-        history = workshop.make_candidate(building)
+        history = _workshop_alone(inputs, progress, clock).make_candidate(building)
     assert history is not None  # the suite trains its candidate
     return history
 
 
 def train_all(inputs: Inputs, folder: Path, progress: Progress, *, clock: Clock) -> None:
     """Make everything that a run of the suite trains, in an empty folder, so that runs find it in the cache."""
+    workshop = _workshop_alone(inputs, progress, clock)
+    workshop.make_candidate(folder / ADAPTER)
+    workshop.make_others(folder)
+
+
+def _workshop_alone(inputs: Inputs, progress: Progress, clock: Clock) -> Workshop:
+    """The base model for trainings that no run waits for."""
     quiet_libraries()
     from harness.engine.catalogue import locate
     from harness.engine.seeding import fix_threads
 
     fix_threads()
-    located = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
-    workshop = _open_workshop(inputs, *located, digest_model_folder(located[1]), progress, clock, fresh=False)
-    workshop.make_candidate(folder / ADAPTER)
-    workshop.make_others(folder)
+    name, folder = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
+    return _open_workshop(inputs, name, folder, digest_model_folder(folder), progress, clock, fresh=False)
 
 
 def _given_files(inputs: Inputs) -> dict[str, str]:

@@ -129,11 +129,12 @@ def _moment(text: str, where: Path) -> datetime:
     """A time in the one form in which it is written; any other is refused."""
     try:
         moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None and timestamp(moment) == text:
-            return moment
+        is_written_so = moment.tzinfo is not None and timestamp(moment) == text
     except (ValueError, OverflowError):
-        pass
-    raise EvidenceRefusedError(f"{where}: incomplete: {text[:40]!r} is no time in UTC")
+        is_written_so = False
+    if not is_written_so:
+        raise EvidenceRefusedError(f"{where}: incomplete: {text[:40]!r} is no time in UTC")
+    return moment
 
 
 def _refuse_other_files(adapter: Path, expected: Mapping[str, str]) -> None:

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from in_parts import assert_same_run, call, rows, write_suite
+from in_parts import assert_same_run, call, rows
 from tiny_model import write_tiny_suite
 
 from harness.distributing import Order, Part, compute_part, run_in_parts
-from harness.errors import InvalidInputError
+from harness.errors import BrokenRunError, InvalidInputError
 from harness.executors import Executor, GivenUp, LocalExecutor, RayExecutor
 from harness.progress import SilentProgress
 from harness.store.project import project_folders
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "baselines").mkdir()
-    return write_suite(folder / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +116,25 @@ def test_the_answers_of_a_part_that_was_given_up_are_errors_and_keep_it_from_shi
     assert code in {3, 4}, found
 
 
-def test_benchmark_questions_that_nobody_answered_are_refused(suite: Path, whole: Path) -> None:
+@pytest.mark.parametrize("kept", ["benchmarks", "divergences"])
+def test_what_cannot_be_counted_as_an_error_is_refused_where_a_part_was_given_up(
+    kept: str, suite: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(suite, tmp_path / "tiny")
+    (tmp_path / "baselines").mkdir()
+    dropped = ("kl_divergence",) if kept == "benchmarks" else ("benchmarks:", "mmlu:", "benchmark_drop")
+    lines = [
+        line for line in (folder / "suite.yaml").read_text().splitlines() if not any(word in line for word in dropped)
+    ]
+    (folder / "suite.yaml").write_text("\n".join(lines) + "\n")
     with pytest.raises(InvalidInputError, match="run the shards that failed again"):
-        in_parts(suite, _LosesTheSecond(), compute_part)
+        in_parts(folder, _LosesTheSecond(), compute_part)
+
+
+def test_a_training_whose_workers_all_die_is_said(suite: Path) -> None:
+    class Dies:
+        def map(self, compute: Callable[[Any], Any], items: Any) -> list[Any]:
+            return [GivenUp("its worker died 3 times") for _ in items]
+
+    with pytest.raises(BrokenRunError, match="the training was not finished: its worker died 3 times"):
+        in_parts(suite, Dies(), compute_part)

@@ -33,23 +33,9 @@ DRAWS = random.Random(20260301)
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    """A run that shipped, signed and noted; nothing here changes it."""
-    return ship(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     """Another adapter that shipped by the same suite."""
     return ship(tmp_path_factory.mktemp("other"), weights=b"other weights")
-
-
-@pytest.fixture
-def shipped(original: Shipped, tmp_path: Path) -> Shipped:
-    """A copy to attack."""
-    shutil.copytree(original.folder, tmp_path / "run")
-    shutil.copytree(original.registry, tmp_path / "baselines")
-    return Shipped(tmp_path / "run", tmp_path / "baselines")
 
 
 def refused(run: Shipped, what: str, **options: Any) -> int:

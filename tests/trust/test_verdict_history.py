@@ -11,27 +11,13 @@ from pathlib import Path
 
 import pytest
 from evidence_factory import Fixture
-from forging import NOW, SUITE_DIGEST, Shipped, ship
+from forging import NOW, SUITE_DIGEST, Shipped
 
 from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
 from harness.judge import judge_run
 from harness.trust.history import LogEntry, append_entry, log_path, next_sequence, note_start, read_log, refuse_outlived
 
 LATER = NOW + timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    """A run that shipped, signed and noted; nothing here changes it."""
-    return ship(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def shipped(original: Shipped, tmp_path: Path) -> Shipped:
-    """A copy to go on with."""
-    shutil.copytree(original.folder, tmp_path / "run")
-    shutil.copytree(original.registry, tmp_path / "baselines")
-    return Shipped(tmp_path / "run", tmp_path / "baselines")
 
 
 def refusal(run: Shipped) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from evidence_factory import SUITE, Fixture
-from forging import NOW, SUITE_DIGEST, Shipped, encode, reseal, ship
+from forging import NOW, SUITE_DIGEST, Shipped, encode, reseal
 from stored_verdict import OWN, own_part, statement_of
 
 from harness.cli.main import main
@@ -38,20 +37,6 @@ def refusal(run: Shipped, *, now: datetime = NOW, suite_digest: str = SUITE_DIGE
     with pytest.raises(EvidenceRefusedError) as caught:
         run.verify(now=now, suite_digest=suite_digest)
     return str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
-    """A run that shipped; nothing here changes it."""
-    return ship(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def shipped(original: Shipped, tmp_path: Path) -> Shipped:
-    """A copy to change."""
-    shutil.copytree(original.folder, tmp_path / "run")
-    shutil.copytree(original.registry, tmp_path / "baselines")
-    return Shipped(tmp_path / "run", tmp_path / "baselines")
 
 
 def test_a_shipped_adapter_is_verified(shipped: Shipped) -> None:
