@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.clock import Clock
 from harness.environment import source_digest
+from harness.errors import InvalidInputError
 from harness.files import write_json
 from harness.prepare import Inputs
 from harness.progress import Progress
@@ -76,13 +77,22 @@ class Workshop:
         return None
 
     def make_others(self, run: Path) -> None:
-        """Train into a run folder the baselines with a training of their own, and the recipe with further seeds."""
+        """Train into a run folder the baselines with a training of their own, and the recipe with further seeds.
+
+        Raises:
+            InvalidInputError: a baseline whose training gave nothing.
+        """
         suite = self.inputs.loaded.suite
         others = {name: (name, suite.seed) for name in suite.trainings if name != suite.candidate}
         others |= {name: (suite.candidate, seed) for name, seed in suite.replicas.items()}
         for name, (trained_as, seed) in others.items():
             self.progress.say(f"training {name}")
             history = self._train(trained_as, seed, run / TRAINED / name)
+            if name == trained_as and (history.diverged or not history.weights_finite or history.best_step == 0):
+                raise InvalidInputError(
+                    f"systems.{name}.train: the training of this baseline gave nothing ({history.stop_reason}), so it "
+                    "would be easy to beat; change how it trains, or take it out"
+                )
             write_json(run / HISTORIES / f"{name}.json", to_plain(history))
 
     def _train(self, name: str, seed: int, target: Path) -> TrainingHistory:

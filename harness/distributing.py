@@ -13,7 +13,7 @@ from harness.executors import Executor, GivenUp
 from harness.files import write_bytes
 from harness.merging import Failed, merge_shards
 from harness.prepare import Inputs, read_inputs
-from harness.produce import AlreadyPromoted, produce, train_all
+from harness.produce import produce, train_all
 from harness.progress import Progress, SilentProgress
 from harness.store.project import ProjectFolders, project_folders
 from harness.suite.load import load_suite
@@ -49,8 +49,8 @@ def run_in_parts(
     workers: int,
     folders: ProjectFolders,
     progress: Progress,
-    compute: Callable[[Part], Files | AlreadyPromoted] | None = None,
-) -> Path | AlreadyPromoted:
+    compute: Callable[[Part], Files] | None = None,
+) -> Path:
     """Let an executor compute as many parts as there are workers, and merge them; this process needs no torch.
 
     `compute` is what a worker does with its part. A part that was given up counts as errors.
@@ -73,8 +73,6 @@ def run_in_parts(
     with tempfile.TemporaryDirectory() as name:
         made = []
         for part, result in zip(parts, found, strict=True):
-            if isinstance(result, AlreadyPromoted):
-                return result
             if isinstance(result, GivenUp):
                 failed.append(Failed(index=part.index, why=result.why))
                 continue
@@ -90,7 +88,7 @@ def _unpack(folder: Path, files: Files) -> Path:
     return folder / next(iter(files)).split("/")[0]
 
 
-def compute_part(part: Part) -> Files | AlreadyPromoted:
+def compute_part(part: Part) -> Files:
     """What a worker does: its shard of the run, as the files of the shard's folder."""
     from harness.clock import utc_now
 
@@ -104,8 +102,6 @@ def compute_part(part: Part) -> Files | AlreadyPromoted:
             fresh=part.order.fresh,
             share=Share(part.index, part.count),
         )
-        if isinstance(made, AlreadyPromoted):
-            return made
         assert isinstance(made, Path)  # a shard is never taken from an earlier run
         files = sorted(path for path in made.rglob("*") if path.is_file())
         return {path.relative_to(made.parent).as_posix(): path.read_bytes() for path in files}

@@ -10,24 +10,40 @@ from harness.errors import BrokenRunError, EvidenceRefusedError
 from harness.prepare import Inputs
 from harness.store.runs import MANIFEST, read_run
 from harness.strict_json import StrictJsonError, canonical, parse
-from harness.trust.digests import digest_bytes, digest_files, digest_tree
+from harness.suite.systems import AdapterSystem
+from harness.trust.digests import digest_bytes, digest_file, digest_files, digest_tree
 
-INPUTS = "inputs"  # the name of this digest in a manifest
+INPUTS, GROUND = "inputs", "ground"  # the names of these digests in a manifest
 
 
-def inputs_digest(inputs: Inputs, *, models: Mapping[str, str], numerics: Mapping[str, str]) -> str:
-    """SHA-256 over everything that a run's evidence depends on; equal digests give equal evidence."""
+def ground_digest(inputs: Inputs, models: Mapping[str, str]) -> str:
+    """SHA-256 over everything that a candidate is judged by and on, whoever stands against it and on what machine."""
+    promoted = {
+        name
+        for name, spec in inputs.loaded.suite.systems.items()
+        if isinstance(spec, AdapterSystem) and spec.source == "promoted"
+    }
+    judges = inputs.loaded.suite.judges
     whole = {
         "tool": source_digest(),
         "suite": inputs.loaded.digest,
         "data": dict(inputs.datasets.digests),
-        "general": {name: digest_bytes(repr(rows).encode("utf-8")) for name, rows in inputs.general.items()},
         "benchmarks": _benchmark_files(inputs),
-        "prompts": dict(inputs.prompts),
+        "prompts": {name: text for name, text in inputs.prompts.items() if name not in promoted},
         "templates": dict(inputs.templates),
         "grammars": dict(inputs.grammars),
         "schema": digest_bytes(inputs.schema) if inputs.schema is not None else None,
+        "rubrics": {name: digest_file(inputs.loaded.resolve(judge.rubric)) for name, judge in judges.items()},
         "models": dict(models),
+    }
+    return digest_bytes(canonical(whole).encode("utf-8"))
+
+
+def inputs_digest(inputs: Inputs, *, ground: str, numerics: Mapping[str, str]) -> str:
+    """SHA-256 over everything that a run's evidence depends on; equal digests give equal evidence."""
+    whole = {
+        "ground": ground,
+        "prompts": dict(inputs.prompts),
         "adapters": {name: digest_tree(given.files) for name, given in inputs.admitted.items()},
         "absent": sorted(inputs.absent),
         "lock": inputs.lock.digest if inputs.lock is not None else None,

@@ -108,7 +108,10 @@ def remove(paths: Iterable[Path]) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it; links are removed, not followed."""
+    """Remove a folder with all that is in it, one by one; links are removed, not followed.
+
+    What a kill leaves of it is not the whole: only for what is read by a seal or a manifest over all of it.
+    """
     with _named(folder):
         for entry in list(os.scandir(folder)):
             if entry.is_dir(follow_symlinks=False):

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.files import in_use
 from harness.findings import CheckResult, Decision
 from harness.judged import read_scores, read_verdict
 from harness.records import RunManifest, Score, ScoredAnswer, ScoreResult
@@ -134,7 +135,8 @@ def _stored(reports: Path, registry: Path, records: Sequence[BaselineRecord], le
     found = []
     for folder in sorted(folder for folder in reports.glob("*/") if folder.name != SHARDS):
         if not (folder / MANIFEST).is_file():
-            left_out.append(LeftOut(run_id=folder.name, reason="did not finish"))
+            reason = "still going on" if in_use(folder) else "did not finish"
+            left_out.append(LeftOut(run_id=folder.name, reason=reason))
             continue
         try:
             found.append(_Stored(verdict=read_verdict(folder / VERDICT), folder=folder))

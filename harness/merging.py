@@ -65,7 +65,10 @@ def merge_shards(
     shards = _in_order(_found(folders), failed)
     first = shards[0]
     if first.manifest.digests.get("suite") != loaded.digest:
-        raise InvalidInputError(f"{first.folder}: a shard of another suite than {loaded.path}, or of its earlier text")
+        raise InvalidInputError(
+            f"{first.folder}: a shard of another suite than {loaded.path}, of its earlier text, or with other "
+            "settings; give `merge` the --set of the shards"
+        )
     suite = loaded.suite
     if failed and (suite.benchmarks or any(isinstance(check, KLDivergence) for check in suite.checks)):
         raise InvalidInputError(

@@ -37,7 +37,7 @@ from harness.trust.locks import SuiteLock
 # Divergences are skewed: with 20 rows the rare large ones are missed, and 12 % of candidates at the limit would pass.
 FEWEST_GENERAL_ROWS = 100
 # Other digests of a manifest.
-RESERVED = {"suite", "base", "schema", "inputs", "lock"}
+RESERVED = {"suite", "base", "schema", "inputs", "ground", "lock"}
 RESERVED_BEGINNINGS = ("base:", "adapter:", "prompt:", "model:", "rubric:")
 ADVISED_RATES = (1e-4, 5e-4)  # outside of it a learning rate is unusual for LoRA
 
@@ -104,13 +104,14 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
             _refuse_quantisation(name, train.quantize)
     passages, digests = _read_documents(loaded)
     datasets.digests.update(digests)
-    _refuse_reserved_names(datasets.digests)
     mix = _draw_mix(loaded, datasets)
+    general = _general_rows(loaded, datasets, mix)
+    _refuse_reserved_names(datasets.digests)
     return Inputs(
         loaded=loaded,
         datasets=datasets,
         mix=mix,
-        general=_general_rows(loaded, datasets, mix),
+        general=general,
         schema=schema,
         validator=SchemaValidator(parse(schema.decode("utf-8"))) if schema is not None else None,
         prompts={name: system_message(loaded, name, promoted) for name in suite.systems},
@@ -241,6 +242,7 @@ def _general_rows(loaded: LoadedSuite, datasets: Datasets, mix: tuple[Example, .
         if isinstance(check, KLDivergence):
             source = read_declared(loaded, check.prompts)
             rows, datasets.formats[check.prompts] = to_examples(source, labelled=True), describe(source)
+            datasets.digests[check.prompts] = source.digest
             left = tuple(row for row in rows if prompt_key(row) not in trained)
             refuse_duplicate_ids(check.prompts, left)
             if len(left) < FEWEST_GENERAL_ROWS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.candidates import Workshop
 from harness.clock import Clock, monotonic_seconds
-from harness.earlier import INPUTS, find_unchanged, inputs_digest
+from harness.earlier import GROUND, INPUTS, find_unchanged, ground_digest, inputs_digest
 from harness.engine.share import Share
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.errors import InvalidInputError
@@ -52,7 +52,7 @@ class _Stages:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyPromoted:
-    """The candidate is, byte for byte, the promoted adapter, judged by the same suite on the same data."""
+    """The candidate is, byte for byte, the promoted adapter, and all that it was judged by is the same."""
 
     name: str
 
@@ -77,8 +77,8 @@ def produce(
     """Run the suite, or one `share` of it, and return the folder with its evidence.
 
     Nothing is run when a finished run had the same inputs, and nothing is computed whose result is stored, unless
-    `fresh`. A candidate that is the promoted adapter is never compared with itself: nothing is run when suite and
-    data are the same too, else it is judged against the other arms, and the report says so.
+    `fresh`. A candidate that is the promoted adapter is never compared with itself: nothing is run when all that it is
+    judged by is the same too, else it is judged against the other arms, and the report says so.
 
     Raises:
         InvalidInputError: input that only the model can show to be wrong (truncated rows, a foreign adapter).
@@ -95,7 +95,7 @@ def produce(
     judges = declared_judges(inputs.loaded)
     # What a server answers can change behind its name, so an arm or a judge of that kind is asked anew.
     anew = bool(_remote_systems(inputs) or judges or fresh or share)
-    if (done := _done_before(inputs, folders.reports, digests[INPUTS], anew=anew)) is not None:
+    if not anew and (done := _done_before(inputs, folders.reports, digests)) is not None:
         return done
     from harness.engine.seeding import fix_threads
 
@@ -110,10 +110,11 @@ def produce(
             workshop = _open_workshop(inputs, *located, digests["base"], progress, clock, fresh=fresh)
         with stages.timed("train"):
             history = workshop.make_candidate(folder / ADAPTER)
-        if (already := _already_promoted(inputs, digest_files(folder / ADAPTER))) is not None:
+        made = digest_files(folder / ADAPTER)
+        if not anew and (already := _already_promoted(inputs, made, digests)) is not None:
             remove_tree(folder)  # nothing was found out that is not in the registry
             return already
-        inputs = _without_promoted(inputs, digest_files(folder / ADAPTER))
+        inputs = _without_promoted(inputs, made)
         with stages.timed("train"):
             workshop.make_others(folder)
         with stages.timed("load"):
@@ -133,10 +134,10 @@ def _refuse_early_stop(suite: Suite, share: Share | None) -> None:
         )
 
 
-def _done_before(inputs: Inputs, reports: Path, digest: str, *, anew: bool) -> Unchanged | AlreadyPromoted | None:
-    if not anew and (earlier := find_unchanged(reports, inputs.loaded.suite.suite, digest)) is not None:
+def _done_before(inputs: Inputs, reports: Path, digests: Mapping[str, str]) -> Unchanged | AlreadyPromoted | None:
+    if (earlier := find_unchanged(reports, inputs.loaded.suite.suite, digests[INPUTS])) is not None:
         return Unchanged(earlier)
-    return _already_promoted(inputs, _given_files(inputs))
+    return _already_promoted(inputs, _given_files(inputs), digests)
 
 
 def _open_workshop(
@@ -168,7 +169,10 @@ def _claim(reports: Path, inputs: Inputs, started: datetime, share: Share | None
         wanted = reports / SHARDS / f"{wanted.name}-shard-{share.index}-of-{share.count}"
     if left := abandoned_runs(wanted.parent):
         more = f" and {len(left) - 1} before it" if len(left) > 1 else ""
-        progress.say(f"run {left[-1].name}{more} did not finish and is not judged; what it computed is taken up")
+        progress.say(
+            f"run {left[-1].name}{more} did not finish and is not judged; what it computed of the same inputs is read "
+            "back, but with --fresh; its folder can be removed"
+        )
     folder = begin_run(wanted, {"suite": inputs.loaded.digest, **inputs.datasets.digests})
     progress.say(f"run {folder}")
     return folder
@@ -179,7 +183,8 @@ def _digests(inputs: Inputs, base: Path) -> dict[str, str]:
     files = digest_model_files(base)  # weights, tokenizer and chat template
     others = {f"model:{name}": digest_model_folder(folder) for name, (_, folder) in _located(inputs).items()}
     models = {"base": digest_tree(files), **{f"base:{name}": digest for name, digest in files.items()}, **others}
-    return {**models, INPUTS: inputs_digest(inputs, models=models, numerics=numerics())}
+    ground = ground_digest(inputs, models)
+    return {**models, GROUND: ground, INPUTS: inputs_digest(inputs, ground=ground, numerics=numerics())}
 
 
 def _load_others(inputs: Inputs, meter: Meter) -> dict[str, ModelSession]:
@@ -313,20 +318,16 @@ def _note_start(inputs: Inputs, registry: Path, run_id: str, now: datetime) -> N
         note_start(log, adapter=digest_tree(files), suite=loaded.digest, run_id=run_id, time=timestamp(now))
 
 
-def _already_promoted(inputs: Inputs, files: Mapping[str, str]) -> AlreadyPromoted | None:
-    if inputs.promoted is None or not _is_promoted(inputs, files) or not _on_the_same_ground(inputs):
+def _already_promoted(inputs: Inputs, files: Mapping[str, str], digests: Mapping[str, str]) -> AlreadyPromoted | None:
+    """Whether these files of the candidate shipped before by exactly what they would be judged by now."""
+    if inputs.promoted is None or not _is_promoted(inputs, files):
         return None
-    return AlreadyPromoted(inputs.promoted.record.name)
+    record = inputs.promoted.record
+    return AlreadyPromoted(record.name) if record.digests.get(GROUND) == digests[GROUND] else None
 
 
 def _is_promoted(inputs: Inputs, files: Mapping[str, str]) -> bool:
     return inputs.promoted is not None and dict(files) == dict(inputs.promoted.record.adapter_files)
-
-
-def _on_the_same_ground(inputs: Inputs) -> bool:
-    assert inputs.promoted is not None
-    now = {"suite": inputs.loaded.digest, **inputs.datasets.digests}
-    return all(inputs.promoted.record.digests.get(name) == digest for name, digest in now.items())
 
 
 def _without_promoted(inputs: Inputs, candidate: Mapping[str, str]) -> Inputs:

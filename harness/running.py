@@ -378,4 +378,4 @@ def _git_state(folder: Path) -> tuple[str | None, bool]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    return git("rev-parse", "HEAD"), git("status", "--porcelain") != ""  # what cannot be told is not clean

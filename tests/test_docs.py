@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -21,6 +22,16 @@ def test_every_command_has_its_row_with_the_first_line_of_its_help() -> None:
     context = click.Context(main)
     found = {name: main.get_command(context, name) for name in main.list_commands(context)}
     assert rows == {name: (command.help or "").splitlines()[0] for name, command in found.items() if command}
+
+
+def test_every_module_but_the_command_line_is_kept_from_click() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (kept,) = (
+        set(item["source_modules"]) for item in contracts if item["name"] == "Only the command line speaks click"
+    )
+    found = {path.stem for path in (ROOT / "harness").glob("*.py")} - {"__init__", "__main__"}
+    found |= {path.parent.name for path in (ROOT / "harness").glob("*/__init__.py")} - {"cli"}
+    assert kept == {f"harness.{name}" for name in found}
 
 
 def test_every_package_has_its_row() -> None:

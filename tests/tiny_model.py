@@ -9,7 +9,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from harness.engine.artefacts import files_of
 from harness.engine.loading import LoadedModel, load
+from harness.engine.session import ModelSession
+from harness.trust.digests import digest_file
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -84,3 +87,8 @@ def write_tiny_suite(folder: Path, *, rows: int = 24, test_rows: int = 12, **cha
     }
     (folder / "suite.yaml").write_text("\n".join({**lines, **changes}.values()) + "\n")
     return folder
+
+
+def attach_as_it_is(session: ModelSession, name: str, folder: Path) -> None:
+    """Attach what lies in a folder now, whatever it is; a run attaches only the files that it admitted."""
+    session.attach(name, folder, {file: digest_file(folder / file) for file in files_of(folder)})

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +11,6 @@ from harness.cli.completion import complete_runs
 from harness.cli.github import tell_actions
 from harness.cli.merging import Parts, parts_options
 from harness.cli.output import (
-    accept_options,
     command_line,
     finish,
     json_option,
@@ -22,17 +19,12 @@ from harness.cli.output import (
     say_notes,
     suite_options,
 )
-from harness.cli.verifying import signing_option
+from harness.cli.verifying import judging_options
 
-
-def judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what a person gives to a judgement, as the one argument `given` for `judge_run`: what to accept, a key."""
-
-    @functools.wraps(command)
-    def judging(*arguments: Any, accepted: Any, signer: Any, **options: Any) -> Any:
-        return command(*arguments, given={"accepted": accepted, "signer": signer}, **options)
-
-    return accept_options(signing_option(judging))
+if TYPE_CHECKING:
+    from harness.prepare import Inputs
+    from harness.produce import AlreadyPromoted, Unchanged
+    from harness.store.project import ProjectFolders
 
 
 @click.command()
@@ -55,12 +47,10 @@ def run(  # noqa: PLR0913  an argument for each option
 ) -> None:
     """Train the candidate, compare it with every arm, and decide."""
     from harness.clock import utc_now
-    from harness.distributing import Order, run_in_parts
     from harness.judge import judge_run
     from harness.locking import hold_to_lock
     from harness.prepare import read_inputs
-    from harness.produce import AlreadyPromoted, Unchanged, produce
-    from harness.progress import PrintedProgress
+    from harness.produce import AlreadyPromoted, Unchanged
     from harness.store.project import project_folders
 
     loaded = load(suite, settings)
@@ -68,21 +58,7 @@ def run(  # noqa: PLR0913  an argument for each option
     inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
     inputs = hold_to_lock(inputs, required=locked)
     say_notes(inputs.warnings, inputs.absent)
-    made: Path | AlreadyPromoted | Unchanged
-    with PrintedProgress() as progress:
-        if parts.workers is not None:
-            order = Order(
-                suite=loaded.path.resolve(),
-                settings=loaded.overrides,
-                adapter=inputs.adapter,
-                fresh=fresh,
-                locked=locked,
-                command=command_line(),
-            )
-            made = run_in_parts(order, parts.executor, workers=parts.workers, folders=folders, progress=progress)
-        else:
-            produced = functools.partial(produce, inputs, folders=folders, clock=utc_now, progress=progress)
-            made = produced(command=command_line(), fresh=fresh, share=parts.share)
+    made = _make(inputs, folders, parts, fresh=fresh, locked=locked)
     if isinstance(made, AlreadyPromoted):
         told = f"already promoted as {made.name}: same adapter, same suite, same data"
         print_json({"already_promoted": made.name}) if as_json else click.echo(told)
@@ -98,6 +74,37 @@ def run(  # noqa: PLR0913  an argument for each option
         made = made.folder
     judgement = judge_run(made, utc_now, registry=folders.baselines, **given)
     finish(judgement, as_json=as_json, suite_file=loaded.path)
+
+
+def _make(
+    inputs: Inputs, folders: ProjectFolders, parts: Parts, *, fresh: bool, locked: bool
+) -> Path | AlreadyPromoted | Unchanged:
+    """The evidence that is wanted: a run, one shard of it, or a run that workers compute."""
+    from harness.clock import utc_now
+    from harness.distributing import Order, run_in_parts
+    from harness.produce import produce
+    from harness.progress import PrintedProgress
+
+    with PrintedProgress() as progress:
+        if parts.workers is not None:
+            order = Order(
+                suite=inputs.loaded.path.resolve(),
+                settings=inputs.loaded.overrides,
+                adapter=inputs.adapter,
+                fresh=fresh,
+                locked=locked,
+                command=command_line(),
+            )
+            return run_in_parts(order, parts.executor, workers=parts.workers, folders=folders, progress=progress)
+        return produce(
+            inputs,
+            folders=folders,
+            clock=utc_now,
+            progress=progress,
+            command=command_line(),
+            fresh=fresh,
+            share=parts.share,
+        )
 
 
 @click.command()

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from harness.cli.output import accept_options, command_line, finish, json_option, load, suite_options
+from harness.cli.output import command_line, finish, json_option, load, suite_options
+from harness.cli.verifying import judging_options
 from harness.engine.share import Share, parse_share
 from harness.executors import Executor, LocalExecutor, RayExecutor
 
@@ -33,6 +34,8 @@ def parts_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if shard is not None and workers is not None:
             raise click.UsageError("--shard is one part of a run, --workers computes all of them: take one of the two")
+        if executor != "local" and workers is None:
+            raise click.UsageError(f"--executor {executor} needs --workers, the number of parts")
         parts = Parts(
             share=parse_share(shard) if shard is not None else None,
             workers=workers,
@@ -59,9 +62,9 @@ def parts_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @suite_options
 @click.argument("shards", type=click.Path(path_type=Path), nargs=-1, required=True)
 @json_option
-@accept_options
+@judging_options
 def merge(
-    suite: Path, settings: tuple[str, ...], shards: tuple[Path, ...], as_json: bool, accepted: dict[str, str]
+    suite: Path, settings: tuple[str, ...], shards: tuple[Path, ...], as_json: bool, given: dict[str, Any]
 ) -> None:
     """Put the SHARDS of a run together, folders of them or one by one, and decide."""
     from harness.clock import utc_now
@@ -74,5 +77,5 @@ def merge(
     folders = project_folders(loaded.folder)
     with PrintedProgress() as progress:
         made = merge_shards(loaded, shards, reports=folders.reports, progress=progress, command=command_line())
-    judgement = judge_run(made, utc_now, registry=folders.baselines, accepted=accepted)
+    judgement = judge_run(made, utc_now, registry=folders.baselines, **given)
     finish(judgement, as_json=as_json, suite_file=loaded.path)

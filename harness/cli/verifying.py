@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.output import json_option, print_json
+from harness.cli.output import accept_options, json_option, print_json
 from harness.errors import EvidenceRefusedError, InvalidInputError
 
 if TYPE_CHECKING:
     from harness.trust.verify import Verified
 
 KEY_VARIABLE = "HARNESS_SIGNING_KEY"
+
+
+def judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what a person gives to a judgement, as the one argument `given` for `judge_run`: what to accept, a key."""
+
+    @functools.wraps(command)
+    def judging(*arguments: Any, accepted: Any, signer: Any, **options: Any) -> Any:
+        return command(*arguments, given={"accepted": accepted, "signer": signer}, **options)
+
+    return accept_options(signing_option(judging))
 
 
 def signing_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,10 +19,8 @@ def rows_of_parquet(content: bytes, name: str) -> tuple[Row, ...]:
     Raises:
         InvalidInputError: it is not Parquet, or is over 1 GiB when unpacked; or naming each row that is not UTF-8.
     """
-    try:
-        import pyarrow as pa  # type: ignore[import-untyped]
-    except ImportError:
-        raise InvalidInputError(f"{name}: Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
+    import pyarrow as pa  # type: ignore[import-untyped]
+
     rows: list[Row] = []
     size = 0
     try:

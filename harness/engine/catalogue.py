@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import subprocess
 import sys
@@ -12,9 +11,10 @@ from pathlib import Path
 
 from harness.engine.local_models import CATALOGUE, CONVERSION, CatalogueEntry, converted
 from harness.errors import BrokenRunError, InvalidInputError
-from harness.files import new_folder
+from harness.files import hold, make_folder, new_folder
 from harness.suite.declaration import HubModel, LocalModel, ModelRef
 
+FETCH_SECONDS = 1800.0  # that another process may take to fetch and convert a model
 HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
 
 
@@ -45,14 +45,17 @@ def _from_catalogue(name: str, cache: Path) -> Path:
             "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
         )
     folder = converted(name, cache)
-    if not folder.is_dir():
-        from harness.engine.conversion import convert_gguf
+    if folder.is_dir():
+        return folder
+    make_folder(folder.parent)
+    with hold(folder.parent, seconds=FETCH_SECONDS):  # one process converts, and others wait for it
+        if not folder.is_dir():
+            from harness.engine.conversion import convert_gguf
 
-        with tempfile.TemporaryDirectory() as scratch:  # what is in it is checked, and lasts no longer than the block
-            gguf = _fetch(entry, Path(scratch))
-            # Where another process was faster, its conversion is the same.
-            with contextlib.suppress(FileExistsError), new_folder(folder) as building:
-                convert_gguf(gguf, building, _source(entry))
+            with tempfile.TemporaryDirectory() as scratch:  # what is in it is checked, and lasts no longer
+                gguf = _fetch(entry, Path(scratch))
+                with new_folder(folder) as building:
+                    convert_gguf(gguf, building, _source(entry))
     return folder
 
 

@@ -45,13 +45,13 @@ class ModelSession:
         """The base model's tokenizer, which every system uses."""
         return self.base.tokenizer
 
-    def attach(self, name: str, folder: Path, files: Mapping[str, str] | None = None) -> None:
+    def attach(self, name: str, folder: Path, files: Mapping[str, str]) -> None:
         """Load the result of a training under `name`, leaving the base weights and other results alone.
 
         Args:
             name: of the system that answers with it.
             folder: where it lies.
-            files: file -> SHA-256 of what it must be; None takes the folder as it is.
+            files: file -> SHA-256 of what it must be.
 
         Raises:
             InvalidInputError: it is not exactly what its configuration describes for this base model.

@@ -20,7 +20,6 @@ from harness.engine.artefacts import (
     CLASSES,
     MODEL_CONFIG,
     VIRTUAL_TYPES,
-    files_of,
     is_whole_model,
     parse_json,
 )
@@ -68,26 +67,25 @@ class TunedModels:
         self._weights: dict[str, dict[str, torch.Tensor]] = {}
         self.heads: dict[str, ClassHead] = {}
 
-    def attach(self, name: str, folder: Path, digests: Mapping[str, str] | None = None) -> None:
+    def attach(self, name: str, folder: Path, files: Mapping[str, str]) -> None:
         """Load the result in `folder` under `name`, leaving the base weights and other results alone.
 
         Raises:
             InvalidInputError: files missing, a tensor that is not finite, or tensors that are not exactly those
                 of what the configuration describes for this base model.
-            BrokenRunError: a file is not the one of `digests` (file -> SHA-256), or the base weights changed.
+            BrokenRunError: a file is not the one of `files` (file -> SHA-256), or the base weights changed.
         """
-        files = files_of(folder) if digests is None else tuple(digests)
         settings: dict[str, Any] = {}
         tensors: dict[str, torch.Tensor] = {}
-        for file in files:
-            content = _read(folder / file, digests[file] if digests is not None else None)
+        for file, digest in files.items():
+            content = _read(folder / file, digest)
             if file.endswith(".safetensors"):
                 tensors |= load(content)
             else:
                 settings[file] = parse_json(folder / file, content)
         if broken := [key for key, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
             raise InvalidInputError(f"{folder}: {len(broken)} tensors are not finite, the first is {broken[0]}")
-        if is_whole_model(files):
+        if is_whole_model(tuple(files)):
             self._attach_weights(name, folder, settings[MODEL_CONFIG], tensors)
             return
         declared = {key: value for key, value in settings[ADAPTER_CONFIG].items() if key not in BEGUN}
@@ -190,13 +188,13 @@ class TunedModels:
             yield self._peft.get_base_model()
 
 
-def _read(path: Path, digest: str | None) -> bytes:
+def _read(path: Path, digest: str) -> bytes:
     """The bytes of a file, read once: a mapped file would change under the model that was made of it."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BrokenRunError(f"{path}: cannot be read: {error.strerror}") from None
-    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+    if hashlib.sha256(content).hexdigest() != digest:
         raise BrokenRunError(f"{path}: changed since the run read it first; run again when nothing writes to it")
     return content
 

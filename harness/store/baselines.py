@@ -81,11 +81,13 @@ def write_baseline(registry: Path, record: BaselineRecord, outcomes: Sequence[Ma
 
 
 def _refuse_taken(folder: Path, record: BaselineRecord) -> None:
-    """Refuse a name that is there, but for the record of the same promotion that is not in force."""
-    there = read_baseline(folder.parent.parent, record.suite, record.name) if (folder / RECORD).is_file() else None
-    same = there is not None and replace(there, promoted=record.promoted) == record
-    if not same or _in_force(folder.parent) == record.name:
+    """Refuse a name that is there, but for the record of the same promotion that was interrupted."""
+    registry, name = folder.parent.parent, _in_force(folder.parent)
+    there = read_baseline(registry, record.suite, record.name) if (folder / RECORD).is_file() else None
+    if there is None or name == record.name or replace(there, promoted=record.promoted) != record:
         raise InvalidInputError(f"{folder} exists already; choose another --name")
+    if name is not None and read_baseline(registry, record.suite, name).promoted > there.promoted:
+        raise InvalidInputError(f"{folder} was promoted already, and {name} is in force; choose another --name")
 
 
 def _copy_adapter(record: BaselineRecord, source: Path, target: Path) -> None:
@@ -105,11 +107,16 @@ def find_promoted(registry: Path, suite: str) -> PromotedBaseline | None:
     """The adapter in force for a suite; None when nothing was promoted yet.
 
     Raises:
-        BrokenRunError: the pointer names a baseline that is not there or is damaged.
+        BrokenRunError: the pointer names a baseline that is not there or is damaged, or was lost.
         InvalidInputError: its adapter is kept elsewhere and is not to be had.
     """
     pointer = registry / suite / POINTER
     if not pointer.is_file():
+        if any(pointer.parent.glob(f"[!.]*/{RECORD}")):
+            raise BrokenRunError(
+                f"{pointer}: missing, although adapters are kept beside it: it was lost, or their promotion was "
+                "interrupted; bring it back, or promote again"
+            )
         return None
     name = _in_force(pointer.parent)
     if not isinstance(name, str) or not (registry / suite / name / RECORD).is_file():

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import InvalidInputError
 from harness.records import Example, Prediction, Score, ScoredAnswer
 
 if TYPE_CHECKING:
@@ -89,16 +88,9 @@ def as_json_lines(frame: pd.DataFrame) -> str:
 
 
 def as_parquet(frame: pd.DataFrame) -> bytes:
-    """The table as Parquet.
-
-    Raises:
-        InvalidInputError: pyarrow is not installed.
-    """
+    """The table as Parquet."""
     buffer = io.BytesIO()
-    try:
-        frame.to_parquet(buffer, engine="pyarrow", index=False)
-    except ImportError:
-        raise InvalidInputError("Parquet needs pyarrow, which is not installed: pip install pyarrow") from None
+    frame.to_parquet(buffer, engine="pyarrow", index=False)
     return buffer.getvalue()
 
 

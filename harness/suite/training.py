@@ -35,7 +35,6 @@ class Train(Declaration):
     alpha: Annotated[Number, Field(gt=0)] = 32.0
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.05
     targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
-    bias: Literal["none", "all", "lora_only"] = "none"
     virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 16  # of prefix_tuning and prompt_tuning
     beta: Annotated[Number, Field(gt=0)] = 0.1  # of dpo: how much a distance from the base model costs
     learning_rate: Annotated[Number, Field(gt=0)] = 2e-4

@@ -35,7 +35,7 @@ def _place_of_training(suite: Suite, name: str) -> Path:
 
 def _unused(key: str, train: Train) -> str:
     """Why a key of a training would change nothing; empty when it would."""
-    if key in {"rank", "alpha", "dropout", "targets", "bias", "quantize"} and train.method not in LOW_RANK:
+    if key in {"rank", "alpha", "dropout", "targets", "quantize"} and train.method not in LOW_RANK:
         return f"method {train.method}"
     if key == "virtual_tokens" and train.method not in VIRTUAL:
         return f"method {train.method}"

@@ -29,14 +29,7 @@ class Trainable:
         if train.method == "full":
             self.model = copy.deepcopy(base_model).requires_grad_(True)
         else:
-            own = {id(weight) for weight in base_model.parameters()}
             self.model = get_peft_model(base_model, peft_config(train, task_type))
-            if any(id(weight) in own for weight in self.parameters.values()):
-                self.release()
-                raise InvalidInputError(
-                    f"train.bias: '{train.bias}' would train the base model's own biases, which no server switches "
-                    "off for its other adapters; take it out"
-                )
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
@@ -115,7 +108,6 @@ def peft_config(train: Train, task_type: str) -> Any:
         lora_alpha=train.alpha,
         lora_dropout=train.dropout,
         target_modules=train.targets,
-        bias=train.bias,
         use_rslora=train.method == "rslora",
         use_dora=train.method == "dora",
     )

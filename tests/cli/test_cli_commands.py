@@ -224,6 +224,28 @@ def test_the_promoted_adapter_itself_is_already_promoted(promoted: tuple[Path, P
     assert log.read_bytes() == judged, "nothing is judged again, so the verdict on it stays believed"
 
 
+@pytest.mark.parametrize(
+    ("file", "content"), [("schema.json", '{"type": "string"}'), ("plain.txt", "Which colour is it?")]
+)
+def test_the_promoted_adapter_is_judged_again_when_what_it_is_judged_by_changed(
+    file: str, content: str, tmp_path: Path
+) -> None:
+    data = "data: {train: train.jsonl, validation: 20%, test: test.jsonl, schema: schema.json}"
+    checks = "checks:\n  - {kind: better_than}\n  - {kind: valid_output, on: test, bar: 90%}"
+    suite = write_tiny_suite(tmp_path / "suites" / "tiny", data=data, checks=checks)
+    (suite / "schema.json").write_text('{"type": "object"}')
+    (tmp_path / "baselines").mkdir()
+    made = harness("run", suite)
+    assert made.exit_code in {0, 3, 4}, made.output
+    (run,) = (tmp_path / "reports" / "tiny").iterdir()
+    promote_by_hand(tmp_path, run)
+    assert "already promoted as first" in harness("run", suite, "--adapter", run / "adapter").output
+    (suite / file).write_text(content)
+    result = harness("run", suite, "--adapter", run / "adapter")
+    assert "already promoted" not in result.output
+    assert len(list((tmp_path / "reports" / "tiny").iterdir())) == 2
+
+
 def test_an_adapter_that_is_given_is_noted_before_it_is_run_and_before_it_is_judged(
     promoted: tuple[Path, Path],
 ) -> None:

@@ -126,11 +126,13 @@ def test_an_adapter_that_changes_while_a_run_goes_on_is_not_judged(
 
 def test_a_baseline_that_changes_while_it_is_judged_changes_nothing(suite: Path) -> None:
     project = suite.parents[1]
-    found = []
+    weights = project / "suites" / "tiny" / "theirs" / WEIGHTS
+    before, found = weights.read_bytes(), []
     for progress in (SilentProgress(), Meddler(project, f"suites/tiny/theirs/{WEIGHTS}", "answer test with candidate")):
         inputs = read_inputs(load_suite(suite), registry=project / "baselines")
         made = produce(inputs, folders=project_folders(suite), clock=utc_now, progress=progress, command="", fresh=True)
         assert isinstance(made, Path)
         rows = map(json.loads, (made / "predictions.jsonl").read_text().splitlines())
         found.append([(row["system"], row["example_id"], row["text"]) for row in rows])
+    assert weights.read_bytes() != before, "it was changed"
     assert found[0] == found[1]

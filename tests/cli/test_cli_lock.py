@@ -173,7 +173,7 @@ def test_inputs_that_agree_with_the_lock_carry_it_whether_or_not_it_is_required(
     for required in (True, False):
         held = hold_to_lock(inputs_of(suite), required=required)
         assert held.lock == made.lock and held.warnings == unlocked.warnings
-    digests = {inputs_digest(item, models={}, numerics={}) for item in (unlocked, held)}
+    digests = {inputs_digest(item, ground="", numerics={}) for item in (unlocked, held)}
     assert len(digests) == 2, "a run that was held to no lock does not stand for one that is"
 
 

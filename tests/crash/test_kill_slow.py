@@ -102,6 +102,7 @@ def test_a_run_that_was_killed_ends_with_the_same_scores_when_it_is_started_agai
         met["judged only"] += "nothing changed since run" in again.said
         shutil.rmtree(project)
     print(f"\n{KILLS} kills in {seconds:.1f} s of run each: {dict(met)}")
+    assert met["killed before it ended"] > KILLS // 2
 
 
 SIZES = (3_000, 5_000, 10_000, 15_000, 20_000, 30_000, 50_000, 80_000)  # what is said takes less, a report more
@@ -223,6 +224,7 @@ def test_a_command_leaves_the_old_or_the_new_when_a_system_call_fails(
         if ended.code == 0:
             harmless.append(trace)
     print(f"\n{name}: {dict(tried)}; done without: {harmless}")
+    assert set(tried) == set(FAULTS)
 
 
 @traced
@@ -248,6 +250,7 @@ def test_a_run_ends_with_the_same_scores_when_a_system_call_failed(
         tried[fault] += 1
         tried[f"{fault}, and it went on"] += ended.code == 4
     print(f"\nrun: {dict(tried)} of {len(found)} points")
+    assert set(FAULTS) <= set(tried)
 
 
 @traced
@@ -269,3 +272,4 @@ def test_a_store_serves_what_was_acknowledged_when_a_system_call_fails(forker: F
         assert ended.code != 0 or acknowledged == set(range(BATCHES)), f"{trace}: {ended}"
         tried[fault] += 1
     print(f"\nstore: {dict(tried)}")
+    assert set(tried) == set(FAULTS)

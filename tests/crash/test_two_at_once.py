@@ -34,7 +34,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
         except Exception as error:  # noqa: BLE001 - which one it was is what is asked
             results.put((number, type(error).__name__))
 
-    started = [processes.Process(target=run, args=(number,)) for number in range(len(acts))]
+    started = [processes.Process(target=run, args=(number,), daemon=True) for number in range(len(acts))]
     for process in started:
         process.start()
     found = dict(results.get() for _ in acts)
@@ -128,7 +128,7 @@ class Holder:
                 held.set()
                 signal.pause()
 
-        self._process = processes.Process(target=run)
+        self._process = processes.Process(target=run, daemon=True)  # a test that fails does not wait for it
         self._process.start()
         assert held.wait(60)
 

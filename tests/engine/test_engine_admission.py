@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny_model import make_tiny_model
+from tiny_model import attach_as_it_is, make_tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness.engine.loading import load
@@ -99,7 +99,7 @@ def test_how_an_adapter_was_begun_with_never_changes_the_base_model(begun: str, 
         admit(folder, read_base(base))
     session = ModelSession(load("tiny", base), Meter())
     before = {name: weight.clone() for name, weight in session.base.model.named_parameters()}
-    session.attach("one", folder)
+    attach_as_it_is(session, "one", folder)
     after = {name.replace(".base_layer", ""): weight for name, weight in session.base.model.named_parameters()}
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
 
@@ -107,12 +107,12 @@ def test_how_an_adapter_was_begun_with_never_changes_the_base_model(begun: str, 
 def test_a_base_model_that_changed_while_an_adapter_was_loaded_is_not_used(base: Path, tmp_path: Path) -> None:
     folder = make_adapter(base, tmp_path / "given")
     session = ModelSession(load("tiny", base), Meter())
-    session.attach("one", folder)
+    attach_as_it_is(session, "one", folder)
     weight = session.base.model.get_input_embeddings().weight
     with torch.no_grad():
         weight.data[3, 3] += 1e-6
     with pytest.raises(BrokenRunError, match="changed the base model's own weights"):
-        session.attach("two", folder)
+        attach_as_it_is(session, "two", folder)
 
 
 def test_what_peft_cannot_attach_is_refused_in_words(base: Path, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_what_peft_cannot_attach_is_refused_in_words(base: Path, tmp_path: Path)
     (folder / "adapter_config.json").write_text(json.dumps(written | {"target_modules": ["q_proj", "mlp"]}))
     session = ModelSession(load("tiny", base), Meter())
     with pytest.raises(InvalidInputError, match="cannot be attached to this base model"):
-        session.attach("one", folder)
+        attach_as_it_is(session, "one", folder)
 
 
 @pytest.mark.parametrize(
@@ -141,4 +141,4 @@ def test_a_whole_model_of_other_settings_is_refused(
     written = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(written | changes))
     with pytest.raises(InvalidInputError, match=says):
-        session.attach("other", folder)
+        attach_as_it_is(session, "other", folder)

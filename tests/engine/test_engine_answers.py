@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
-from tiny_model import load_tiny, make_tiny_model
+from tiny_model import attach_as_it_is, load_tiny, make_tiny_model
 
 from harness.engine.catalogue import locate
 from harness.engine.chat import prompt_ids, training_ids, with_system
@@ -76,8 +76,8 @@ def test_adapters_are_switched_and_the_base_stays_what_it_was(folders: dict[str,
     session = ModelSession(load("tiny", folders["base"]), Meter())
     prompts = session.encode([ASK])
     before = session.next_token_logits(prompts, adapter=None)
-    session.attach("one", folders["one"])
-    session.attach("two", folders["two"])
+    attach_as_it_is(session, "one", folders["one"])
+    attach_as_it_is(session, "two", folders["two"])
     one, two = (session.next_token_logits(prompts, adapter=name) for name in ("one", "two"))
     assert not torch.allclose(one, before) and not torch.allclose(two, before) and not torch.allclose(one, two)
     assert torch.equal(session.next_token_logits(prompts, adapter="one"), one)
@@ -123,7 +123,7 @@ def test_a_damaged_adapter_is_refused(damage: object, message: str, folders: dic
     session = ModelSession(load("tiny", folders["base"]), Meter())
     embedding = session.base.model.get_input_embeddings().weight.clone()
     with pytest.raises(InvalidInputError, match=message):
-        session.attach("one", folders["one"])
+        attach_as_it_is(session, "one", folders["one"])
     assert torch.equal(session.base.model.get_input_embeddings().weight, embedding)
 
 
@@ -131,7 +131,7 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     session = ModelSession(load_tiny(tmp_path / "model"), Meter())
     with pytest.raises(InvalidInputError, match="neither an adapter folder"):
-        session.attach("one", tmp_path)
+        attach_as_it_is(session, "one", tmp_path)
 
 
 def test_models_that_cannot_be_found_are_named(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_models_that_cannot_be_found_are_named(tmp_path: Path) -> None:
 
 def test_divergence_is_that_of_the_full_distributions(folders: dict[str, Path]) -> None:
     session = ModelSession(load("tiny", folders["base"]), Meter())
-    session.attach("one", folders["one"])
+    attach_as_it_is(session, "one", folders["one"])
     prompt, answer = training_ids(session.tokenizer, ASK, "fine")
     ids = torch.tensor([prompt + answer])
     logprobs = []
@@ -166,7 +166,7 @@ def test_an_adapter_adds_what_peft_adds(settings: dict[str, object], switched: b
     session = ModelSession(load("tiny", base), Meter())
     prompts = session.encode([ASK])
     before = session.next_token_logits(prompts, adapter=None)
-    session.attach("one", adapter)
+    attach_as_it_is(session, "one", adapter)
     layers = [module for module in session.base.model.modules() if isinstance(module, LoraLayer)]
     assert {"forward" in vars(layer) for layer in layers} == {switched}
     reference = PeftModel.from_pretrained(load("tiny", base).model, adapter).eval()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tiny_model import make_tiny_model
+from tiny_model import attach_as_it_is, make_tiny_model
 
 from harness.clock import utc_now
 from harness.engine.chat import encode_prompts
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def session_of(folder: Path, store: AnswerStore, **changes: str) -> ModelSession:
     session = ModelSession(load("tiny", folder), Meter())
-    session.attach("one", folder / "adapter")
+    attach_as_it_is(session, "one", folder / "adapter")
     session.recall = Recall(store, {**CONTEXT, **changes}, WEIGHTS)
     return session
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from harness.engine.artefacts import files_of
 from harness.engine.generate import GenerationSettings
 from harness.engine.loading import LoadedModel
 from harness.engine.meter import Meter
 from harness.engine.session import ModelSession
+from harness.trust.digests import digest_file
 from tests.performance.measure import alternate, arguments, real_model, report
 
 PREFIX, SUFFIX, ROWS = 600, 110, 40
@@ -34,7 +36,7 @@ def main() -> None:
         folder = _adapter(base, Path(scratch) / "adapter", asked.rank)
         before = {name: tensor.clone() for name, tensor in base.model.state_dict().items()}
         session = ModelSession(base, Meter())
-        session.attach("adapter", folder)
+        session.attach("adapter", folder, {file: digest_file(folder / file) for file in files_of(folder)})
 
         def scoring(adapter: str | None) -> dict[str, int]:
             session.meter.forwarded_tokens = 0

@@ -33,7 +33,7 @@ def in_parts(suite: Path, executor: Executor, compute: Callable[[Part], Any]) ->
     order = Order(
         suite=suite / "suite.yaml", settings={}, adapter=None, fresh=False, locked=False, command="harness run"
     )
-    made = run_in_parts(
+    return run_in_parts(
         order,
         executor,
         workers=2,
@@ -41,8 +41,6 @@ def in_parts(suite: Path, executor: Executor, compute: Callable[[Part], Any]) ->
         progress=SilentProgress(),
         compute=compute,
     )
-    assert isinstance(made, Path)
-    return made
 
 
 def killed(times: int, marks: Path) -> Callable[[Part], Any]:

@@ -97,6 +97,20 @@ def test_what_is_no_shard_is_refused(suite: Path, written: str) -> None:
     assert (code, "INDEX/COUNT" in output) == (2, True), output
 
 
+def test_ray_needs_the_number_of_workers(suite: Path) -> None:
+    code, output = call("run", suite, "--executor=ray")
+    assert (code, "needs --workers" in output) == (2, True), output
+
+
+def test_the_verdict_on_merged_shards_is_signed_where_there_is_a_key(
+    suite: Path, shards: list[Path], tmp_path: Path
+) -> None:
+    assert call("keygen", tmp_path / "key.pem")[0] == 0
+    code, found = call("merge", suite, *shards, f"--key={tmp_path / 'key.pem'}", "--json")
+    assert code in {3, 4}, found
+    assert (Path(found["run"]) / "verdict.dsse.json").is_file()
+
+
 def test_a_run_that_stops_early_has_no_shards(suite: Path) -> None:
     code, output = call("run", suite, "--shard=0/2", "--set=statistics.mode=anytime")
     assert (code, "which shards cannot" in output) == (2, True), output

@@ -219,7 +219,7 @@ def test_a_suite_that_means_something_is_taken(changes: tuple[Change, ...]) -> N
 
 # --- trainings -------------------------------------------------------------------------------------------------------
 
-LOW_RANK_KEYS = {"rank": "8", "alpha": "16", "dropout": "0", "targets": "[q_proj]", "bias": "all", "quantize": "4bit"}
+LOW_RANK_KEYS = {"rank": "8", "alpha": "16", "dropout": "0", "targets": "[q_proj]", "quantize": "4bit"}
 TRAININGS: list[tuple[str, tuple[Change, ...], str]] = [
     *(
         (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import LABELS, load_tiny
+from tiny_model import LABELS, attach_as_it_is, load_tiny
 
 from harness.engine.chat import training_ids, with_system
 from harness.engine.loading import load
@@ -83,7 +83,7 @@ def test_the_saved_adapter_is_the_best_checkpoint_not_the_last(tmp_path: Path) -
     assert 0 < history.best_step < history.last_step
     losses = {point.step: point.validation_loss for point in history.points}
     session = ModelSession(load("tiny", tmp_path / "model"), Meter())
-    session.attach("saved", tmp_path / "out")
+    attach_as_it_is(session, "saved", tmp_path / "out")
     requests = [
         training_ids(session.tokenizer, with_system(row.messages, ROWS.system), row.target or "")
         for row in ROWS.validation
