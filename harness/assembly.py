@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from harness.errors import BrokenRunError
+from harness.findings import Parity
 from harness.gate.benchmark_drop import benchmark_drop
 from harness.gate.better_than import better_than
 from harness.gate.evidence import (
@@ -17,13 +18,15 @@ from harness.gate.evidence import (
     require_known,
 )
 from harness.gate.requirements import preferences_wanted, refuse_incomplete_plan, refuse_unknown_scorers
+from harness.gate.results import check_name
+from harness.gate.served_as_judged import Rival, index_served, judge_parity, judged_answers
 from harness.records import BenchmarkResult, Example, Prediction, Score, ScoredAnswer, ScoreResult, Unscored
 from harness.scoring.apply import read_ahead, score_answer
 from harness.scoring.declared import scorers_of
 from harness.scoring.json_schema import SchemaValidator
 from harness.stats.seeds import item_means
 from harness.store.runs import StoredRun
-from harness.suite.checks import BenchmarkDrop, BetterThan, KLDivergence, RecipeBetterThan
+from harness.suite.checks import BenchmarkDrop, BetterThan, KLDivergence, RecipeBetterThan, ServedAsJudged
 from harness.suite.schema import Suite
 
 
@@ -59,8 +62,35 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
         seed=run.manifest.seed,
         locked=run.manifest.locked,
         leaks=require_known(run.leaks.leaks, run.examples["test"]),
+        served=_served(run, suite),
     )
     return scores, evidence
+
+
+def _served(run: StoredRun, suite: Suite) -> dict[str, Parity]:
+    """What each `served_as_judged` check's server is found to serve."""
+    return {
+        check_name(check): judge_parity(
+            index_served(run.served, check, run.examples["test"], seed=suite.seed),
+            judged_answers(run.predictions, suite.candidate, stops=bool(suite.decoding.stop)),
+            rivals_of(run, suite),
+            tolerance=check.tolerance,
+        )
+        for check in suite.checks
+        if isinstance(check, ServedAsJudged)
+    }
+
+
+def rivals_of(run: StoredRun, suite: Suite) -> tuple[Rival, ...]:
+    """What a server could answer with instead of the candidate: the base model under its prompt, other adapters."""
+    own = run.manifest.digests.get(f"prompt:{suite.candidate}")
+    bare = [name for name in suite.bare_prompts if run.manifest.digests.get(f"prompt:{name}") == own]
+    tuned = [fact.name for fact in run.manifest.systems if fact.kind == "adapter" and fact.name != suite.candidate]
+    stops = bool(suite.decoding.stop)
+    return tuple(
+        Rival(name=name, is_base=name in bare, answers=judged_answers(run.predictions, name, stops=stops))
+        for name in dict.fromkeys([*bare, *tuned])
+    )
 
 
 def schema_validator(run: StoredRun) -> SchemaValidator | None:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.engine.local_models import find_local
 from harness.engine.share import Share
+from harness.environment import cache_folder
 from harness.errors import BrokenRunError
 from harness.executors import Executor, GivenUp
 from harness.files import write_bytes
@@ -78,7 +80,13 @@ def run_in_parts(
                 continue
             made.append(_unpack(Path(name), result))
         return merge_shards(
-            loaded, made, reports=folders.reports, progress=progress, command=order.command, failed=failed
+            loaded,
+            made,
+            reports=folders.reports,
+            progress=progress,
+            command=order.command,
+            failed=failed,
+            model=find_local(loaded.suite.model, suite_folder=loaded.folder, cache=cache_folder()),
         )
 
 

@@ -182,6 +182,19 @@ def new_folder(target: Path) -> Iterator[Path]:
     sync(target.parent)
 
 
+def point_link(link: Path, target: Path) -> None:
+    """Let a link lead elsewhere, in one step; `target` is relative to its folder."""
+    temporary = _unfinished(link)
+    with _named(link):
+        try:
+            os.symlink(target, temporary)
+            os.replace(temporary, link)
+        except BaseException:
+            _unlink(temporary)
+            raise
+        sync(link.parent)
+
+
 def _put_in_place(building: Path, target: Path) -> None:
     try:
         os.replace(building, target)

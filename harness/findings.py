@@ -173,6 +173,34 @@ class PastRun:
     value: float | None
 
 
+Difference = Literal["", "other prompt", "base model", "other adapter", "other precision", "other weights"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """Whether a server answers as the judged stack did. `difference` names what seems to be served instead.
+
+    `mean` and `largest` are absolute differences of log-probability in nats per token: of single tokens where the
+    judged ones are known one by one (`per_token`), else of an answer's mean, in which they may cancel each other.
+    """
+
+    status: Status
+    reason: str
+    needs: str
+    difference: Difference
+    asked: int
+    errors: int
+    equal: int  # answers
+    near_ties: int  # answers that left the judged one where two tokens were too close to tell apart
+    differing: int
+    other_prompts: int
+    compared: int  # equal answers whose log-probabilities were compared
+    mean: float | None
+    largest: float | None
+    tolerance: float
+    per_token: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """What one check found. `reason` is a full sentence with the numbers; `needs` says what would settle it.

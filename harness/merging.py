@@ -13,8 +13,9 @@ from harness.files import hold, write_bytes, write_json, write_json_lines
 from harness.preferring import ask_judges, declared_judges
 from harness.progress import Progress
 from harness.records import BenchmarkResult, Counters, Liveness, Prediction, RunManifest
+from harness.serving import JudgedStack, ask_served_checks, served_candidates
 from harness.store.facts import to_plain
-from harness.store.runs import MANIFEST, StoredRun, begin_run, finish_run, read_run
+from harness.store.runs import ADAPTER, MANIFEST, StoredRun, begin_run, finish_run, read_run
 from harness.suite.checks import KLDivergence
 from harness.suite.load import LoadedSuite
 from harness.suite.schema import Suite
@@ -51,11 +52,13 @@ def merge_shards(
     progress: Progress,
     command: str,
     failed: Sequence[Failed] = (),
+    model: Path | None = None,
 ) -> Path:
     """Write the evidence of the whole run from that of its shards, and return its folder.
 
     The answers of a `failed` shard are errors, so that they stay in every denominator. Judges are asked here, since
-    they compare answers of different shards.
+    they compare answers of different shards, and so are the servers that should serve the candidate; `model` is the
+    base model's folder, if it is on this machine.
 
     Raises:
         InvalidInputError: no shards, or one is missing, given twice, or of another run; or one failed that had more
@@ -64,21 +67,12 @@ def merge_shards(
     """
     shards = _in_order(_found(folders), failed)
     first = shards[0]
-    if first.manifest.digests.get("suite") != loaded.digest:
-        raise InvalidInputError(
-            f"{first.folder}: a shard of another suite than {loaded.path}, of its earlier text, or with other "
-            "settings; give `merge` the --set of the shards"
-        )
+    _refuse_other_suite(first, loaded)
     suite = loaded.suite
-    if failed and (suite.benchmarks or any(isinstance(check, KLDivergence) for check in suite.checks)):
-        raise InvalidInputError(
-            "only an answer can be counted as an error, and a benchmark question or a general row that nobody scored "
-            f"cannot: run the shards that failed again ({', '.join(str(item.index) for item in failed)}: "
-            f"{failed[0].why})"
-        )
+    _refuse_failed(failed, suite)
     predictions = _answers(shards, failed)
     benchmarks = _benchmarks(shards)
-    judges = declared_judges(loaded)
+    judges, servers = declared_judges(loaded), served_candidates(loaded)
     absent = first.manifest.absent_systems
     preferences = ask_judges(suite, judges, first.examples["test"], predictions, absent=absent, progress=progress)
     name = first.folder.name.rsplit("-shard-", 1)[0]
@@ -89,11 +83,15 @@ def merge_shards(
             if name not in SHARED_OUT:
                 write_bytes(folder / name, (first.folder / name).read_bytes())
         drift = sorted((row for shard in shards for row in shard.drift), key=lambda row: (row.prompts, row.example_id))
+        stack = JudgedStack(system=first.manifest.candidate_system, adapter=folder / ADAPTER, model=model)
+        test = first.examples["test"]
+        served = ask_served_checks(suite, servers, test, predictions, stack=stack, progress=progress)
         tables: dict[str, Sequence[Any]] = {
             "predictions": predictions,
             "benchmarks": benchmarks,
             "drift": drift,
             "preferences": preferences,
+            **({"served": served} if served else {}),
         }
         for table, records in tables.items():
             write_json_lines(folder / f"{table}.jsonl", [to_plain(record) for record in records])
@@ -103,6 +101,23 @@ def merge_shards(
             )
         finish_run(folder, _manifest(folder, shards, command))
     return folder
+
+
+def _refuse_other_suite(shard: StoredRun, loaded: LoadedSuite) -> None:
+    if shard.manifest.digests.get("suite") != loaded.digest:
+        raise InvalidInputError(
+            f"{shard.folder}: a shard of another suite than {loaded.path}, of its earlier text, or with other "
+            "settings; give `merge` the --set of the shards"
+        )
+
+
+def _refuse_failed(failed: Sequence[Failed], suite: Suite) -> None:
+    if failed and (suite.benchmarks or any(isinstance(check, KLDivergence) for check in suite.checks)):
+        raise InvalidInputError(
+            "only an answer can be counted as an error, and a benchmark question or a general row that nobody scored "
+            f"cannot: run the shards that failed again ({', '.join(str(item.index) for item in failed)}: "
+            f"{failed[0].why})"
+        )
 
 
 def _found(folders: Iterable[Path]) -> list[StoredRun]:

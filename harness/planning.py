@@ -27,6 +27,7 @@ from harness.suite.checks import (
     LogprobDrop,
     Preferred,
     RecipeBetterThan,
+    ServedAsJudged,
     ValidOutput,
 )
 from harness.suite.load import LoadedSuite
@@ -121,12 +122,21 @@ def _plan(check: CheckSpec, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPla
             n = len(inputs.general[check.prompts])
             line = f"{n:,} general rows that are not trained on, against {check.limit:g} nats per token"
             yield CheckPlan(name=f"{check.name or check.kind}/{check.prompts}", n=n, lines=(line,))
-        case HealthyTraining():
-            rows = len(inputs.datasets.validation)
-            line = f"the validation loss is measured on {rows} rows, at least four times an epoch"
-            yield CheckPlan(name=check.name or check.kind, n=rows, lines=(line,))
+        case HealthyTraining() | ServedAsJudged():
+            yield _plan_without_chance(check, inputs)
         case _:
             assert_never(check)
+
+
+def _plan_without_chance(check: HealthyTraining | ServedAsJudged, inputs: Inputs) -> CheckPlan:
+    """A check that draws no conclusion from a sample."""
+    if isinstance(check, ServedAsJudged):
+        n = min(check.examples, len(inputs.datasets.test))
+        line = f"{n:,} test examples asked of {check.endpoint.base_url}, within {check.tolerance:g} nats per token"
+    else:
+        n = len(inputs.datasets.validation)
+        line = f"the validation loss is measured on {n} rows, at least four times an epoch"
+    return CheckPlan(name=check.name or check.kind, n=n, lines=(line,))
 
 
 def _plan_better_than(check: BetterThan, inputs: Inputs, earlier: _Seen) -> Iterator[CheckPlan]:

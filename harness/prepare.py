@@ -24,15 +24,16 @@ from harness.records import Example, Passage
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse
-from harness.suite.checks import KLDivergence, RecipeBetterThan
+from harness.suite.checks import KLDivergence, RecipeBetterThan, ServedAsJudged
 from harness.suite.declaration import HubModel, LocalModel, ModelRef
 from harness.suite.load import LoadedSuite
 from harness.suite.rules import system_file
-from harness.suite.systems import AdapterSystem, ConstrainedSystem, FewShotSystem, RetrievalSystem
+from harness.suite.systems import AdapterSystem, ConstrainedSystem, EndpointSystem, FewShotSystem, RetrievalSystem
 from harness.suite.training import LOW_RANK
 from harness.trust.admission import Admitted, admit
 from harness.trust.expected_tensors import read_base
 from harness.trust.locks import SuiteLock
+from harness.trust.servable import refuse_unservable
 
 # Divergences are skewed: with 20 rows the rare large ones are missed, and 12 % of candidates at the limit would pass.
 FEWEST_GENERAL_ROWS = 100
@@ -74,6 +75,15 @@ class Inputs:
         left_out = {self.loaded.suite.candidate, *self.absent}
         return {name: given for name, given in self.admitted.items() if name not in left_out}
 
+    @property
+    def served_adapters(self) -> dict[str, Path]:
+        """Endpoint arm -> the folder of the adapter that its server is to load."""
+        return {
+            name: self.loaded.resolve(spec.served_adapter.path)
+            for name, spec in self.loaded.suite.systems.items()
+            if isinstance(spec, EndpointSystem) and spec.served_adapter is not None
+        }
+
 
 def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = None) -> Inputs:
     """Read and check everything that a run of this suite would use.
@@ -99,6 +109,8 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         for name, spec in suite.systems.items()
         if isinstance(spec, AdapterSystem) and spec.source == "promoted" and promoted is None
     }
+    given = admitted.get(suite.candidate)
+    _refuse_unservable(loaded, given.folder if given is not None else None)
     for name, train in suite.trainings.items():
         if train.quantize is not None and name not in admitted:
             _refuse_quantisation(name, train.quantize)
@@ -208,6 +220,16 @@ def _refuse_quantisation(name: str, bits: str) -> None:
             f"the training of {name}: `quantize: {bits}` needs bitsandbytes, which is not installed here; "
             "`pip install 'lora-harness[quantised]'`, or take `quantize` out"
         )
+
+
+def _refuse_unservable(loaded: LoadedSuite, candidate: Path | None) -> None:
+    """An adapter that a server is to load must be one that it can serve as it is."""
+    for spec in loaded.suite.systems.values():
+        if isinstance(spec, EndpointSystem) and (served := spec.served_adapter) is not None:
+            refuse_unservable(loaded.resolve(served.path), max_lora_rank=served.max_lora_rank)
+    for check in loaded.suite.checks:
+        if isinstance(check, ServedAsJudged) and check.served_adapter is not None and candidate is not None:
+            refuse_unservable(candidate, max_lora_rank=check.served_adapter.max_lora_rank)
 
 
 def _refuse_clusters(loaded: LoadedSuite, datasets: Datasets) -> None:

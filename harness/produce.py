@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.candidates import Workshop
 from harness.clock import Clock, monotonic_seconds
 from harness.earlier import GROUND, INPUTS, find_unchanged, ground_digest, inputs_digest
+from harness.engine.local_models import find_local
 from harness.engine.share import Share
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.errors import InvalidInputError
@@ -20,8 +21,9 @@ from harness.leak_search import among_answered, search_leaks
 from harness.preferring import declared_judges
 from harness.prepare import Inputs, hold_to_base
 from harness.progress import Progress
-from harness.records import LeakSearch, TrainingHistory
+from harness.records import LeakSearch, Prediction, ServedAnswer, TrainingHistory
 from harness.running import Run
+from harness.serving import JudgedStack, ask_served_checks, served_candidates
 from harness.store.answers import ANSWERS, AnswerStore
 from harness.store.project import ProjectFolders
 from harness.store.runs import ADAPTER, SHARDS, abandoned_runs, begin_run, finish_run, write_evidence
@@ -92,9 +94,9 @@ def produce(
     with stages.timed("load"):
         located = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
         digests = _digests(inputs, located[1])
-    judges = declared_judges(inputs.loaded)
+    judges, servers = declared_judges(inputs.loaded), served_candidates(inputs.loaded)
     # What a server answers can change behind its name, so an arm or a judge of that kind is asked anew.
-    anew = bool(_remote_systems(inputs) or judges or fresh or share)
+    anew = bool(_remote_systems(inputs) or judges or servers or fresh or share)
     if not anew and (done := _done_before(inputs, folders.reports, digests)) is not None:
         return done
     from harness.engine.seeding import fix_threads
@@ -251,6 +253,7 @@ def _collect_evidence(
     with stages.timed("judge"):
         # They compare answers of different shards, so they are asked for when these are merged.
         preferences = [] if run.is_shard else run.preferences(predictions, progress)
+        served = [] if run.is_shard else _ask_servers(run, inputs, folder, predictions, progress)
     write_evidence(
         folder,
         suite_text=inputs.loaded.text,
@@ -261,12 +264,32 @@ def _collect_evidence(
             "benchmarks": benchmarks,
             "drift": drift,
             "preferences": preferences,
+            **({"served": served} if served else {}),
         },
         reports={
             "leaks": among_answered(leaks, run.examples["test"]),
             "liveness": liveness,
             **({"training": history} if history else {}),
         },
+    )
+
+
+def _ask_servers(
+    run: Run, inputs: Inputs, folder: Path, predictions: list[Prediction], progress: Progress
+) -> list[ServedAnswer]:
+    """What the servers answer that should serve the candidate, where a check asks them."""
+    suite = inputs.loaded.suite
+    return ask_served_checks(
+        suite,
+        served_candidates(inputs.loaded),
+        run.examples["test"],
+        predictions,
+        stack=JudgedStack(
+            system=inputs.prompts[suite.candidate],
+            adapter=folder / ADAPTER,
+            model=find_local(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder()),
+        ),
+        progress=progress,
     )
 
 

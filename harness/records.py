@@ -173,6 +173,31 @@ class LeakSearch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServedToken:
+    """One token of a server's answer. `content` is its bytes in hexadecimal: a token may be half a character."""
+
+    content: str
+    logprob: float  # nats
+    others: tuple[tuple[str, float], ...] = ()  # content and log-probability of what else the server thought likely
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedAnswer:
+    """What a server that should serve the candidate answered to one example, greedily.
+
+    `error` set means there is no answer, and `text` is empty.
+    """
+
+    check: str  # the name of the check that asked
+    example_id: str
+    text: str
+    prompt_tokens: int | None  # as the server counts them
+    tokens: tuple[ServedToken, ...] | None  # with the end token, where the server tells of it; None: none were told
+    prompt_as_judged: bool | None  # whether the server renders the conversation as the judged stack; None: not known
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
     """One generated answer. Equality leaves `seconds` out: how long it took is not part of what was answered."""
 

@@ -70,6 +70,7 @@ class Run:
         self._inputs, self._session, self._folder = inputs, session, folder
         self._suite, self._digests = inputs.loaded.suite, digests
         self._adapters = {}
+        self._served = {name: digest_tree(digest_files(path)) for name, path in inputs.served_adapters.items()}
         for name, path in self._adapter_folders().items():
             given = inputs.admitted.get(name)
             files = given.files if given is not None else digest_files(path)
@@ -123,6 +124,7 @@ class Run:
 
     def _build(self) -> list[System]:
         from harness.systems.build import Ingredients, LocalModel, build_system
+        from harness.systems.endpoint import AdapterToLoad
 
         inputs, suite = self._inputs, self._suite
         made_of = Ingredients(
@@ -136,6 +138,10 @@ class Run:
             passages=inputs.passages,
             templates=inputs.templates,
             grammars=inputs.grammars,
+            served={
+                name: AdapterToLoad(folder=folder, digest=self._served[name])
+                for name, folder in inputs.served_adapters.items()
+            },
             adapters=self._adapters,
         )
         declared = [build_system(name, made_of) for name in suite.systems if name not in inputs.absent]
@@ -297,7 +303,7 @@ class Run:
         self._refuse_other_adapter()
         commit, dirty = _git_state(inputs.loaded.folder)
         digests = {"suite": inputs.loaded.digest, **self._digests, **inputs.datasets.digests}
-        digests |= {f"adapter:{name}": digest for name, digest in self._adapters.items()}
+        digests |= {f"adapter:{name}": digest for name, digest in (self._adapters | self._served).items()}
         digests |= {
             f"prompt:{name}": digest_bytes(text.encode("utf-8")) for name, text in inputs.prompts.items() if text
         }

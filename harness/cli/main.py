@@ -11,6 +11,7 @@ from harness import __version__
 from harness.cli.advising import advise
 from harness.cli.caching import cache
 from harness.cli.comparing import compare
+from harness.cli.deploying import deploy_guard
 from harness.cli.first_run import doctor, init
 from harness.cli.inspecting import explain, export, show
 from harness.cli.judging import gate, report, run, selftest, train
@@ -18,6 +19,7 @@ from harness.cli.linting import lint
 from harness.cli.locking import lock
 from harness.cli.merging import merge
 from harness.cli.output import command_line
+from harness.cli.parity import parity
 from harness.cli.printing import guard_output
 from harness.cli.publishing import card
 from harness.cli.registry import baselines, history, promote
@@ -82,6 +84,7 @@ for command in (
     cache,
     card,
     compare,
+    deploy_guard,
     doctor,
     explain,
     export,
@@ -92,6 +95,7 @@ for command in (
     lint,
     lock,
     merge,
+    parity,
     plan,
     promote,
     report,

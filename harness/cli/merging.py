@@ -68,6 +68,8 @@ def merge(
 ) -> None:
     """Put the SHARDS of a run together, folders of them or one by one, and decide."""
     from harness.clock import utc_now
+    from harness.engine.local_models import find_local
+    from harness.environment import cache_folder
     from harness.judge import judge_run
     from harness.merging import merge_shards
     from harness.progress import PrintedProgress
@@ -76,6 +78,13 @@ def merge(
     loaded = load(suite, settings)
     folders = project_folders(loaded.folder)
     with PrintedProgress() as progress:
-        made = merge_shards(loaded, shards, reports=folders.reports, progress=progress, command=command_line())
+        made = merge_shards(
+            loaded,
+            shards,
+            reports=folders.reports,
+            progress=progress,
+            command=command_line(),
+            model=find_local(loaded.suite.model, suite_folder=loaded.folder, cache=cache_folder()),
+        )
     judgement = judge_run(made, utc_now, registry=folders.baselines, **given)
     finish(judgement, as_json=as_json, suite_file=loaded.path)

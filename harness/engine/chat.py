@@ -23,6 +23,17 @@ def with_system(messages: Sequence[Message], system: str | None) -> tuple[Messag
     return (Message(role="system", content=system), *rest)
 
 
+def prompt_texts(tokenizer: Any, conversations: Sequence[Sequence[Message]]) -> list[str]:
+    """The text of each conversation up to the point where the assistant answers.
+
+    Raises:
+        InvalidInputError: the chat template refuses a conversation.
+    """
+    turns = [[{"role": turn.role, "content": turn.content} for turn in messages] for messages in conversations]
+    shown = [{"messages": messages, "add_generation_prompt": True} for messages in turns]
+    return render_conversations(_template(tokenizer), tokenizer.special_tokens_map, shown)
+
+
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Token ids of a conversation up to the point where the assistant answers; shape (tokens,)."""
     return encode_prompts(tokenizer, [messages])[0]

@@ -206,6 +206,14 @@ class ModelSession:
         return float((base.exp() * (base - tuned)).sum(dim=-1).mean())
 
     @torch.inference_mode()
+    def token_logprobs(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: str | None) -> list[float]:
+        """Log-probability of each token of an answer after its prompt, nats (teacher-forced)."""
+        logits = self._last_logits([*prompt, *answer[:-1]], len(answer), adapter)
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        chosen = torch.tensor(list(answer), device=logprobs.device).unsqueeze(1)
+        return [float(value) for value in logprobs.gather(1, chosen).squeeze(1)]
+
+    @torch.inference_mode()
     def next_token_logits(self, prompts: Sequence[Sequence[int]], *, adapter: str | None) -> torch.Tensor:
         """Logits after each prompt, on the CPU; shape (prompts, vocabulary)."""
         return torch.stack([self._last_logits(prompt, 1, adapter)[0].float().cpu() for prompt in prompts])

@@ -12,6 +12,7 @@ from harness.gate.evidence import Evidence
 from harness.gate.forgetting import kl_divergence, logprob_drop
 from harness.gate.preferred import preferred
 from harness.gate.recipe import recipe_better_than
+from harness.gate.served_as_judged import served_as_judged
 from harness.gate.training import healthy_training
 from harness.gate.valid_output import valid_output
 from harness.suite.checks import (
@@ -23,6 +24,7 @@ from harness.suite.checks import (
     LogprobDrop,
     Preferred,
     RecipeBetterThan,
+    ServedAsJudged,
     ValidOutput,
 )
 from harness.suite.schema import Statistics
@@ -45,6 +47,8 @@ def run_check(check: CheckSpec, evidence: Evidence, statistics: Statistics) -> I
             yield logprob_drop(check, evidence, statistics)
         case KLDivergence():
             yield kl_divergence(check, evidence, statistics)
+        case ServedAsJudged():
+            yield served_as_judged(check, evidence)
         case HealthyTraining():
             yield healthy_training(check, evidence)
         case _:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from harness.errors import BrokenRunError
+from harness.findings import Parity
 from harness.records import (
     BASE_MODEL,
     BenchmarkResult,
@@ -44,6 +45,7 @@ class Evidence:
     seed: int
     locked: str | None = None  # when the suite was locked, ISO 8601; None: it was not
     leaks: tuple[LeakedExample, ...] = ()  # test examples that stand among the training rows
+    served: Mapping[str, Parity] = field(default_factory=dict)  # check -> what was found out about its server
 
 
 def index_answers(

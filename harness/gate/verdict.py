@@ -184,6 +184,8 @@ def _kept(result: CheckResult) -> str:
         return f"the recipe beats {result.baseline} ({gain})"
     if result.kind == "preferred":
         return f"its answers are preferred to those of {result.baseline} ({100 * (result.observed or 0.0):+.1f} points)"
+    if result.kind == "served_as_judged":
+        return "the server serves what was judged"
     if result.kind == "benchmark_drop":
         moved = 100 * (result.observed or 0.0)
         return f"general ability {'fell' if moved < 0 else 'rose'} {abs(moved):.1f} points, within the margin"

@@ -81,6 +81,11 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
         "Several baselines are several chances to be lucky, so each p-value is raised by as much.",
     ),
     (
+        "those of the judged stack",
+        "The server was asked test examples as they were judged. Greedy answers must be the same but for near ties, "
+        "prompts must have as many tokens, and the answers must be as likely to the server as they were when judged.",
+    ),
+    (
         "Kullback-Leibler",
         "How far the candidate's next-token probabilities are from the base model's, in nats per token.",
     ),

@@ -1,9 +1,9 @@
 """The run folder: evidence first, the manifest last, then what is derived from them.
 
 Evidence (written by a run, bound by digests in the manifest): suite.yaml, schema.json, examples.jsonl,
-predictions.jsonl, benchmarks.jsonl, drift.jsonl, preferences.jsonl, leaks.json, training.json, liveness.json, adapter/,
-trained/, histories/. Derived (can be made again at any time): scores.jsonl, comparison.csv, verdict.json,
-verdict.dsse.json, report.html, summary.md, junit.xml, metrics.json, and the model card README.md.
+predictions.jsonl, benchmarks.jsonl, drift.jsonl, preferences.jsonl, served.jsonl, leaks.json, training.json,
+liveness.json, adapter/, trained/, histories/. Derived (can be made again at any time): scores.jsonl, comparison.csv,
+verdict.json, verdict.dsse.json, report.html, summary.md, junit.xml, metrics.json, and the model card README.md.
 """
 
 from __future__ import annotations
@@ -37,12 +37,14 @@ from harness.records import (
     Prediction,
     Preference,
     RunManifest,
+    ServedAnswer,
     TrainingHistory,
 )
 from harness.store.facts import from_plain, read_json, read_record, read_records, to_plain
 
 MANIFEST = "manifest.json"
 STATUS = "status.json"
+SERVED = "served.jsonl"  # only of a suite that asks a server for its candidate
 ADAPTER = "adapter"
 VERDICT = "verdict.json"
 ENVELOPE = "verdict.dsse.json"  # the signature over the verdict's bytes, when it was signed
@@ -77,6 +79,7 @@ class StoredRun:
     drift: tuple[DriftRow, ...]
     preferences: tuple[Preference, ...]
     leaks: LeakSearch
+    served: tuple[ServedAnswer, ...]
     training: TrainingHistory | None
     liveness: Liveness | None
 
@@ -102,7 +105,7 @@ def write_evidence(
     suite_text: str,
     schema: bytes | None,
     examples: Mapping[str, Sequence[Example]],
-    tables: Mapping[str, Sequence[Prediction | BenchmarkResult | DriftRow | Preference]],
+    tables: Mapping[str, Sequence[Prediction | BenchmarkResult | DriftRow | Preference | ServedAnswer]],
     reports: Mapping[str, TrainingHistory | Liveness | LeakSearch],
 ) -> None:
     """Write all evidence but the adapter, which the training wrote, and the manifest, which comes last."""
@@ -169,6 +172,7 @@ def read_run(folder: Path) -> StoredRun:
         drift=read_records(DriftRow, folder / "drift.jsonl"),
         preferences=read_records(Preference, folder / "preferences.jsonl"),
         leaks=read_record(LeakSearch, folder / "leaks.json"),
+        served=read_records(ServedAnswer, folder / SERVED) if SERVED in manifest.evidence else (),
         training=_optional(TrainingHistory, folder, "training.json", manifest),
         liveness=_optional(Liveness, folder, "liveness.json", manifest),
     )

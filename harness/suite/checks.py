@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.suite.declaration import Declaration, Fraction, Name, Number, OpenFraction
+from harness.suite.systems import Connection, LoadedCandidate
 
 
 class CheckDeclaration(Declaration):
@@ -81,6 +82,16 @@ class KLDivergence(CheckDeclaration):
     limit: Annotated[Number, Field(gt=0)] = 0.1
 
 
+class ServedAsJudged(CheckDeclaration):
+    """A server must answer as the candidate did when it was judged: same prompts, answers and log-probabilities."""
+
+    kind: Literal["served_as_judged"]
+    endpoint: Connection
+    served_adapter: LoadedCandidate | None = None  # load the candidate there first; None: it is served already
+    examples: Annotated[int, Field(ge=1)] = 32  # of the test set, drawn by the seed
+    tolerance: Annotated[Number, Field(gt=0)] = 1e-3  # nats per token; a quantised server needs more
+
+
 class HealthyTraining(CheckDeclaration):
     """Finite losses and weights, better than untrained, stopped for a stated reason."""
 
@@ -95,6 +106,7 @@ CheckSpec = Annotated[
     | BenchmarkDrop
     | LogprobDrop
     | KLDivergence
+    | ServedAsJudged
     | HealthyTraining,
     Field(discriminator="kind"),
 ]

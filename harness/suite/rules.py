@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import Any
 
 from harness.records import FEWEST_SEEDS
 from harness.suite.checks import (
@@ -18,13 +17,13 @@ from harness.suite.checks import (
     RecipeBetterThan,
     ValidOutput,
 )
+from harness.suite.connections import connection_problems, served_problems
 from harness.suite.declaration import RowsRef
 from harness.suite.schema import Suite
 from harness.suite.scorers import BrierScorer, RegexScorer
 from harness.suite.source import Document, Path, Problem
 from harness.suite.systems import (
     AdapterSystem,
-    Connection,
     ConstrainedSystem,
     EndpointSystem,
     RetrievalSystem,
@@ -32,14 +31,7 @@ from harness.suite.systems import (
 from harness.suite.training import Train
 from harness.suite.training_rules import row_problems, training_problems
 
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_URL = re.compile(
-    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])"
-    r"(?::(?P<port>[0-9]{1,5}))?(?:/[A-Za-z0-9._~/-]*)?"
-)
-_ON_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]"}
 CONSTRAINABLE = ("prompt", "few_shot", "retrieval")  # the arms that a grammar can be put over
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 def semantic_problems(suite: Suite, document: Document) -> Iterator[Problem]:
@@ -152,28 +144,6 @@ def _constrained(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield ("systems", name), "one grammar at a time: `regex` or `lark`, or neither for the JSON Schema"
         if spec.regex is None and spec.lark is None and suite.data.schema_file is None:
             yield ("systems", name), "needs `data.schema`, the JSON Schema of an answer, or `regex`, or `lark`"
-
-
-def _connections(suite: Suite) -> Iterator[tuple[Path, str]]:
-    """Whether each endpoint is one address; no message repeats a value, which may be a key put there by mistake."""
-    places: list[tuple[Path, Any]] = [(("systems", name), spec) for name, spec in suite.systems.items()]
-    places += [(("judges", name), judge) for name, judge in suite.judges.items()]
-    for here, spec in places:
-        if not isinstance(spec, Connection):
-            continue
-        if spec.key_env is not None and not _VARIABLE.fullmatch(spec.key_env):
-            yield (*here, "key_env"), "must be the name of an environment variable, in capitals, and not the key itself"
-        url = _URL.fullmatch(spec.base_url)
-        if url is None or not 0 < int(url["port"] or 1) <= 65535:
-            message = "must be an address such as https://host/v1, without user name, password, query or fragment"
-            yield (*here, "base_url"), message
-        elif spec.key_env is not None and url["scheme"] == "http" and url["host"] not in _ON_THIS_MACHINE:
-            yield (*here, "base_url"), "must be https, since the key would travel readable for all; or take out key_env"
-        if (spec.price_input is None) != (spec.price_output is None):
-            yield here, "a cost needs both prices, `price_input` and `price_output`"
-        elif spec.price_input is not None and suite.prices is None:
-            message = "is in no currency; add `prices`, with a `currency` and what a `machine_hour` costs, to the suite"
-            yield (*here, "price_input"), message
 
 
 def _judges(suite: Suite) -> Iterator[tuple[Path, str]]:
@@ -338,10 +308,12 @@ def named_files(suite: Suite) -> Iterator[tuple[Path, str]]:
 
 
 def named_folders(suite: Suite) -> Iterator[tuple[Path, str]]:
-    """Every folder of documents or questions that the suite names, after the place where it does."""
+    """Every folder of documents, questions or served adapters that the suite names, after the place where it does."""
     for name, spec in suite.systems.items():
         if isinstance(spec, RetrievalSystem) and spec.documents is not None:
             yield ("systems", name, "documents"), spec.documents
+        if isinstance(spec, EndpointSystem) and spec.served_adapter is not None:
+            yield ("systems", name, "served_adapter", "path"), spec.served_adapter.path
     for name, benchmark in suite.benchmarks.items():
         if benchmark.mmlu_dir is not None:
             yield ("benchmarks", name, "mmlu_dir"), benchmark.mmlu_dir
@@ -370,7 +342,8 @@ _RULES = (
     _columns,
     _baselines,
     _constrained,
-    _connections,
+    connection_problems,
+    served_problems,
     _judges,
     _checks,
     _early,

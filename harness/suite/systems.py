@@ -23,6 +23,19 @@ class Connection(Declaration):
     price_output: Annotated[Number, Field(ge=0)] | None = None
 
 
+class LoadedCandidate(Declaration):
+    """An adapter that a vLLM server is told to load under a name, and to unload afterwards."""
+
+    name: Name
+    max_lora_rank: Annotated[int, Field(ge=1, le=512)] = 16  # what the server was started with; vLLM's own default
+
+
+class ServedAdapter(LoadedCandidate):
+    """One in a folder, which the server must see under the same path."""
+
+    path: str
+
+
 class PromptSystem(Declaration):
     """The base model, or another one, with a system message."""
 
@@ -79,6 +92,7 @@ class EndpointSystem(Connection):
     kind: Literal["endpoint"]
     role: Literal["baseline"] = "baseline"
     system: str | None = None
+    served_adapter: ServedAdapter | None = None  # None: the server answers with whatever `model` is there
 
 
 SystemSpec = Annotated[

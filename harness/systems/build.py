@@ -19,7 +19,7 @@ from harness.suite.systems import (
     SystemSpec,
 )
 from harness.systems.classifier import ClassifierSystem
-from harness.systems.endpoint import remote_system
+from harness.systems.endpoint import AdapterToLoad, remote_system
 from harness.systems.few_shot import few_shot_builder, nearest_shots_builder
 from harness.systems.interface import System
 from harness.systems.local_model import LocalSystem
@@ -49,6 +49,7 @@ class Ingredients:
         templates: retrieval arm -> the text of its template.
         grammars: constrained arm -> its grammar.
         adapters: adapter -> the digest of its files; it must be attached before it answers.
+        served: endpoint arm -> the adapter that its server is to load.
     """
 
     specs: Mapping[str, SystemSpec]
@@ -62,6 +63,7 @@ class Ingredients:
     templates: Mapping[str, str] = field(default_factory=dict)
     grammars: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[str, str] = field(default_factory=dict)
+    served: Mapping[str, AdapterToLoad] = field(default_factory=dict)
 
 
 def build_system(name: str, made_of: Ingredients, *, replica_of: str | None = None) -> System:
@@ -79,7 +81,13 @@ def build_system(name: str, made_of: Ingredients, *, replica_of: str | None = No
     if isinstance(spec, EndpointSystem):
         build, digest = prompt_builder(made_of.prompts[declared_as])
         return remote_system(
-            name, spec, decoding=made_of.decoding, build_prompt=build, prompt_digest=digest, seed=made_of.seed
+            name,
+            spec,
+            decoding=made_of.decoding,
+            build_prompt=build,
+            prompt_digest=digest,
+            seed=made_of.seed,
+            adapter=made_of.served.get(name),
         )
     if made_of.base.session.labels(name):
         build, digest = prompt_builder(made_of.prompts[declared_as])

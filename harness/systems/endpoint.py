@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,11 +19,20 @@ from harness.suite.schema import Decoding
 from harness.suite.systems import EndpointSystem
 from harness.systems.http_chat import ChatFault, ChatServer
 from harness.systems.requests import Asked, Retries, Tally, ask_patiently, declared_server, in_order
+from harness.systems.server import loaded_adapter
 
 if TYPE_CHECKING:
     from harness.systems.prompting import BuildPrompt
 
 SEEDS = 2**31  # servers take a seed of 31 bits, or more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterToLoad:
+    """An adapter that a server loads for the answers, and unloads after them."""
+
+    folder: Path
+    digest: str  # SHA-256 over its files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,7 @@ class RemoteSystem:
     retries: Retries
     clock: Clock = utc_now
     kind: str = "endpoint"
+    adapter: AdapterToLoad | None = None  # under the name `model`
     tally: Tally = field(default_factory=Tally, repr=False, compare=False)
 
     def signature(self) -> str:
@@ -49,27 +60,38 @@ class RemoteSystem:
         drawn = f"temperature:{decoding.temperature:g}|samples:{decoding.samples}|seed:{self.seed}"
         stop = hashlib.sha256(canonical(decoding.stop).encode("utf-8")).hexdigest()
         return (
-            f"endpoint:{url.netloc}{url.path}|model:{self.model}|prompt:{self.prompt_digest[:12]}|"
+            f"endpoint:{url.netloc}{url.path}|model:{self.model}|"
+            f"{f'adapter:{self.adapter.digest[:12]}|' if self.adapter else ''}prompt:{self.prompt_digest[:12]}|"
             f"{'greedy' if decoding.temperature == 0 else drawn}{f'|stop:{stop[:12]}' if decoding.stop else ''}|"
             f"max_new_tokens:{decoding.max_new_tokens}"
         )
 
     def note(self) -> str:
-        """How many requests were repeated so far, for the report; empty when none was."""
+        """How many requests were repeated so far, and what else happened, for the report; empty when nothing did."""
         return self.tally.repetitions
 
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
-        """Answers in the order of the examples, `concurrency` at a time; several for each test example if drawn."""
+        """Answers in the order of the examples, `concurrency` at a time; several for each test example if drawn.
+
+        A server that does not load its adapter has no answer to any of them.
+        """
         answered = in_order(
             lambda row, cancelled: self._predict(row, dataset, cancelled),
             self._rows(examples, dataset),
             concurrency=self.concurrency,
             label=f"endpoint {self.name}",
         )
-        with closing(answered):
-            for prediction, asked in answered:
-                self.tally.add(asked)
-                yield prediction
+        loading: AbstractContextManager[None] = nullcontext()
+        if self.adapter is not None:
+            loading = loaded_adapter(self.server, self.model, self.adapter.folder, self.tally.remarks.append)
+        try:
+            with loading, closing(answered):
+                for prediction, asked in answered:
+                    self.tally.add(asked)
+                    yield prediction
+        except ChatFault as fault:  # of loading: an answer that failed is an answer
+            for row, sample in self._rows(examples, dataset):
+                yield replace(self._missing(row, sample, dataset), error=f"{self.server.base_url}: {fault}")
 
     def plan(self, examples: Sequence[Example], dataset: str) -> tuple[int, int, int]:
         """What `answer` would do: the prompts' tokens are the server's to count, and nothing is stored."""
@@ -104,17 +126,7 @@ class RemoteSystem:
             clock=self.clock,
             cancelled=cancelled,
         )
-        prediction = Prediction(
-            example_id=example.id,
-            system=self.name,
-            dataset=dataset,
-            text="",
-            stop="error",
-            prompt_tokens=0,
-            output_tokens=0,
-            seconds=asked.seconds,
-            sample=sample,
-        )
+        prediction = replace(self._missing(example, sample, dataset), seconds=asked.seconds)
         try:
             reply = asked.reply()
         except ChatFault as fault:
@@ -128,11 +140,31 @@ class RemoteSystem:
         )
         return answered, asked
 
+    def _missing(self, example: Example, sample: int, dataset: str) -> Prediction:
+        return Prediction(
+            example_id=example.id,
+            system=self.name,
+            dataset=dataset,
+            text="",
+            stop="error",
+            prompt_tokens=0,
+            output_tokens=0,
+            seconds=0.0,
+            sample=sample,
+        )
+
 
 def remote_system(
-    name: str, spec: EndpointSystem, *, decoding: Decoding, build_prompt: BuildPrompt, prompt_digest: str, seed: int
+    name: str,
+    spec: EndpointSystem,
+    *,
+    decoding: Decoding,
+    build_prompt: BuildPrompt,
+    prompt_digest: str,
+    seed: int,
+    adapter: AdapterToLoad | None = None,
 ) -> RemoteSystem:
-    """The system that a suite declares; its key is read here.
+    """The system that a suite declares; its key is read here. `adapter` is its `served_adapter`.
 
     Raises:
         InvalidInputError: the key's environment variable is not set, or does not hold a key.
@@ -140,7 +172,7 @@ def remote_system(
     return RemoteSystem(
         name=name,
         role=spec.role,
-        model=spec.model,
+        model=spec.served_adapter.name if spec.served_adapter is not None else spec.model,
         server=declared_server(f"systems.{name}", spec),
         decoding=decoding,
         build_prompt=build_prompt,
@@ -148,4 +180,5 @@ def remote_system(
         seed=seed,
         concurrency=spec.concurrency,
         retries=Retries(times=spec.retries),
+        adapter=adapter,
     )

@@ -12,6 +12,7 @@ import http
 import http.client
 import io
 import json
+import math
 import socket
 import ssl
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from harness.clock import monotonic_seconds
 from harness.environment import value
 from harness.errors import InvalidInputError
 from harness.limits import REPLY_BYTES
+from harness.records import ServedToken
 from harness.strict_json import StrictJsonError, parse
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class ChatReply:
     stop: Literal["end", "length"]
     prompt_tokens: int | None
     output_tokens: int | None
+    tokens: tuple[ServedToken, ...] | None = None  # None: no log-probabilities were given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,11 @@ class ChatServer:
     @property
     def url(self) -> str:
         """Where chat completions are asked for."""
-        return f"{self.base_url.rstrip('/')}/chat/completions"
+        return self.place("chat/completions")
+
+    def place(self, name: str) -> str:
+        """The address of something else that the server does, such as "models"."""
+        return f"{self.base_url.rstrip('/')}/{name}"
 
     def ask(self, question: Mapping[str, Any], cancelled: Event) -> ChatReply:
         """Send one question and wait for its answer, at most until `cancelled` is set.
@@ -75,15 +82,23 @@ class ChatServer:
         Raises:
             ChatFault: there is no answer.
         """
-        # ASCII, so that a text that UTF-8 cannot encode (a lone surrogate) needs no rule of its own.
-        reply = read_reply(self._post(json.dumps(question).encode("ascii"), cancelled))
+        reply = read_reply(self.request(self.url, question, cancelled))
         if self.key is not None and len(self.key) >= SHORTEST_SECRET and self.key in reply.text:
             raise ChatFault("the answer repeats the API key")
         return reply
 
-    def _post(self, body: bytes, cancelled: Event) -> bytes:
+    def request(
+        self, url: str, content: Mapping[str, Any] | None, cancelled: Event, *, json_only: bool = True
+    ) -> bytes:
+        """The body of the response to a POST of `content` as JSON, or to a GET where there is none.
+
+        Raises:
+            ChatFault: no response, not the status 200, or (with `json_only`) another type than JSON.
+        """
+        # ASCII, so that a text that UTF-8 cannot encode (a lone surrogate) needs no rule of its own.
+        body = None if content is None else json.dumps(content).encode("ascii")
         try:
-            return self._exchange(body, cancelled)
+            return self._exchange(urlsplit(url), body, cancelled, json_only=json_only)
         except http.client.RemoteDisconnected:
             raise ChatFault("the connection was closed before a response", passing=True) from None
         except http.client.IncompleteRead:
@@ -99,9 +114,8 @@ class ChatServer:
             reason = f"the connection failed ({error.strerror or type(error).__name__})"
             raise ChatFault(reason, passing=True) from None
 
-    def _exchange(self, body: bytes, cancelled: Event) -> bytes:
-        """The body of a response that can be a chat completion."""
-        url, deadline = urlsplit(self.url), monotonic_seconds() + self.timeout_seconds
+    def _exchange(self, url: SplitResult, body: bytes | None, cancelled: Event, *, json_only: bool) -> bytes:
+        deadline = monotonic_seconds() + self.timeout_seconds
         headers = {
             "User-Agent": f"lora-harness/{__version__}",
             "Accept": "application/json",
@@ -114,9 +128,9 @@ class ChatServer:
         with _connect(url, deadline) as connected:
             connection = http.client.HTTPConnection(url.netloc)
             connection.sock = _Wire(connected, deadline, cancelled)
-            connection.request("POST", url.path, body, headers)
+            connection.request("GET" if body is None else "POST", url.path, body, headers)
             response = connection.getresponse()
-            _refuse_head(response)
+            _refuse_head(response, json_only=json_only)
             received = b"".join(iter(lambda: response.read(READ_BYTES), b""))
             if response.length:  # what is left of the announced length, which reading in pieces does not complain of
                 raise http.client.IncompleteRead(received)
@@ -194,8 +208,8 @@ def _seconds_left(deadline: float) -> float:
     return left
 
 
-def _refuse_head(response: http.client.HTTPResponse) -> None:
-    """Refuse by status and headers what cannot be a completion, before its body is read."""
+def _refuse_head(response: http.client.HTTPResponse, *, json_only: bool) -> None:
+    """Refuse by status and headers what cannot be an answer, before its body is read."""
     status = response.status
     if status != http.HTTPStatus.OK:
         known = {item.value: f" ({item.phrase})" for item in http.HTTPStatus}
@@ -207,7 +221,7 @@ def _refuse_head(response: http.client.HTTPResponse) -> None:
         )
     if (response.getheader("Content-Encoding") or "identity").strip().lower() != "identity":
         raise ChatFault("the response is compressed, which was not asked for")
-    if response.headers.get_content_type() != "application/json":
+    if json_only and response.headers.get_content_type() != "application/json":
         raise ChatFault("the response is not of type application/json")
 
 
@@ -226,6 +240,7 @@ class _Message(_Shape):
 class _Choice(_Shape):
     message: _Message
     finish_reason: Literal["stop", "length"]
+    logprobs: Any = None
 
 
 class _Completion(_Shape):
@@ -255,6 +270,48 @@ def read_reply(body: bytes) -> ChatReply:
         stop="end" if choice.finish_reason == "stop" else "length",
         prompt_tokens=_count(completion.usage, "prompt_tokens"),
         output_tokens=_count(completion.usage, "completion_tokens"),
+        tokens=_tokens(choice.logprobs),
+    )
+
+
+class _Likely(_Shape):
+    """A token as it is listed with its log-probability; servers that know only its text leave `bytes` out."""
+
+    token: str
+    bytes: list[Annotated[int, Field(ge=0, le=255)]] | None = None
+    logprob: int | float
+
+    @property
+    def content(self) -> str:
+        """Its bytes in hexadecimal."""
+        known = self.token.encode("utf-8") if self.bytes is None else bytearray(self.bytes)
+        return known.hex()
+
+
+class _Chosen(_Likely):
+    top_logprobs: list[_Likely] = Field(default_factory=list)
+
+
+class _Logprobs(_Shape):
+    content: list[_Chosen]
+
+
+def _tokens(logprobs: Any) -> tuple[ServedToken, ...] | None:
+    """The tokens of an answer; None where the server lists none, or not in the protocol's form."""
+    try:
+        chosen = _Logprobs.model_validate(logprobs).content
+    except ValidationError:
+        return None
+    listed = [token for one in chosen for token in (one, *one.top_logprobs)]
+    if not chosen or not all(math.isfinite(token.logprob) for token in listed):
+        return None
+    return tuple(
+        ServedToken(
+            content=one.content,
+            logprob=float(one.logprob),
+            others=tuple((o.content, float(o.logprob)) for o in one.top_logprobs if o.content != one.content),
+        )
+        for one in chosen
     )
 
 

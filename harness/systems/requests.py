@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from threading import Event
@@ -131,6 +131,7 @@ class Tally:
     uncounted: int = 0  # answers without a usable count of their tokens
     prompt_tokens: int = 0
     output_tokens: int = 0
+    remarks: list[str] = field(default_factory=list)  # what else happened, a sentence each
 
     def add(self, asked: Asked) -> None:
         """Count one question; the tokens of a reply are those that the server counted."""
@@ -143,8 +144,9 @@ class Tally:
 
     @property
     def repetitions(self) -> str:
-        """How many requests were repeated, for people; empty when none was."""
-        return f"requests repeated: {self.repeated}" if self.repeated else ""
+        """How many requests were repeated, and what else happened, for people; empty when nothing did."""
+        repeated = [f"requests repeated: {self.repeated}"] if self.repeated else []
+        return "; ".join([*repeated, *self.remarks])
 
     def note(self, prices: tuple[float, float] | None) -> str:
         """What the answers took beside their time, in a sentence for people; empty when nothing is odd.
@@ -156,7 +158,7 @@ class Tally:
             parts.append(
                 f"the server gave no usable token count for {self.uncounted} of {self.answers} answers; counted as 0"
             )
-        if self.repeated:
+        if self.repetitions:
             parts.append(self.repetitions)
         if prices is not None:
             read, written = prices

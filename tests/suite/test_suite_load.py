@@ -84,7 +84,7 @@ BAD = [
         "kind: valid_output",
         "bar: 90%",
         "suite.yaml:11:5 checks.1: needs a `kind`, one of better_than, recipe_better_than, preferred, valid_output, "
-        "benchmark_drop, logprob_drop, kl_divergence, healthy_training",
+        "benchmark_drop, logprob_drop, kl_divergence, served_as_judged, healthy_training",
     ),
     ("kind: valid_output", "kind: valid_output, bar: 1", "suite.yaml:11:31 checks.1.bar: must be less than 1, not 1"),
     ("suite: small", "suite: ../up", "suite.yaml:1:8 suite: string should match pattern"),

@@ -119,9 +119,9 @@ def _read_request(connection: socket.socket) -> tuple[str, dict[str, str], dict[
     head, _, body = received.partition(b"\r\n\r\n")
     line, *rows = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): text.strip() for name, _, text in (row.partition(":") for row in rows)}
-    while len(body) < int(headers["content-length"]):
+    while len(body) < int(headers.get("content-length", 0)):
         body += connection.recv(65536)
-    return line, headers, json.loads(body)
+    return line, headers, json.loads(body) if body else {}
 
 
 def response(

@@ -32,17 +32,18 @@ needs_real_server = pytest.mark.skipif(
 
 
 @contextmanager
-def real_server() -> Iterator[str]:
+def real_server(adapter: Path | None = None) -> Iterator[str]:
     """The base URL of a server that runs until the block ends, and is then killed whatever it is doing.
 
-    A question has the same greedy answer whatever else is asked before it or at the same time. The server takes
-    any model name for that of the one model that it runs.
+    It applies the `adapter`, a GGUF file, to all that it answers, if one is given. A question has the same greedy
+    answer whatever else is asked before it or at the same time. The server takes any model name for that of the one
+    model that it runs.
 
     Raises:
         BrokenRunError: the model cannot be fetched.
         RuntimeError: the server does not start; with the last that it wrote.
     """
-    command = [sys.executable, __file__, str(_model_file())]
+    command = [sys.executable, __file__, str(_model_file()), *([str(adapter)] if adapter is not None else [])]
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process,
@@ -67,7 +68,7 @@ def _model_file() -> Path:
     return FOLDER / Path(MODEL.file).name
 
 
-def _serve(model: str) -> None:
+def _serve(model: str, *adapters: str) -> None:
     """Say the address on stdout, then serve until stdin ends, which it also does when the parent process dies."""
     import xllamacpp
 
@@ -82,11 +83,21 @@ def _serve(model: str) -> None:
     settings.cache_prompt = False
     # Two threads wait for each other in busy loops: five times slower as soon as a core has other work.
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
+    settings.lora_adapters = [_applied(path) for path in adapters]
     server = xllamacpp.Server(settings)
     print(server.listening_address, flush=True)
     sys.stdin.buffer.read()
     os._exit(0)  # without waiting for what is under way
 
 
+def _applied(adapter: str) -> object:
+    """An adapter as llama.cpp is told of it."""
+    import xllamacpp
+
+    info = xllamacpp.CommonAdapterLoraInfo()
+    info.path, info.scale = adapter, 1.0
+    return info
+
+
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(*sys.argv[1:])

@@ -68,6 +68,7 @@ def test_no_exit_code_is_anything_but_one_of_the_table() -> None:
         "cli/main.py: int(ExitCode.INTERRUPTED)",
         "cli/main.py: int(error.exit_code)",
         "cli/output.py: int(judgement.exit_code)",
+        "cli/parity.py: int(report.exit_code)",
         "cli/reviewing.py: exit_code",
     }
     for path in ("comparing", "reviewing"):
