@@ -1,13 +1,7 @@
 """Parity against vLLM with the demo's adapter loaded while it runs: opt-in, since vLLM is no dependency of ours.
 
-Runs where `vllm` can be imported (a build for CPUs does; it needs torchvision, torchcodec and torchaudio out of the
-environment), or with HARNESS_VLLM_URL set to a server such as this one, started where the model's folder is called
-`smollm2-135m-instruct`:
-
-    VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve smollm2-135m-instruct --dtype float32 --enable-lora
-
-What needs a server of another kind (bfloat16, another template, a resolver's folder) is tried only where vLLM is
-installed.
+HARNESS_VLLM names the Python of an environment with vLLM, whose dependencies are of other versions than ours. A build
+for CPUs does; it needs torchvision, torchcodec and torchaudio out of its environment.
 """
 
 from __future__ import annotations
@@ -23,7 +17,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +32,11 @@ from harness.environment import cache_folder
 from harness.trust.digests import digest_bytes
 from harness.trust.verify import verify_adapter
 
-URL = os.environ.get("HARNESS_VLLM_URL")
-INSTALLED = find_spec("vllm") is not None
+PYTHON = os.environ.get("HARNESS_VLLM")
 START_SECONDS = 600.0  # 40 to 70 on a quiet CPU
 PATIENCE = 120.0  # of a first request, which compiles
 
-pytestmark = pytest.mark.skipif(
-    URL is None and not INSTALLED, reason="vLLM is not installed, and HARNESS_VLLM_URL names no server"
-)
-needs_own_server = pytest.mark.skipif(not INSTALLED, reason="vLLM is not installed here, so no server can be started")
+pytestmark = pytest.mark.skipif(PYTHON is None, reason="HARNESS_VLLM names no Python of an environment with vLLM")
 
 
 @contextmanager
@@ -59,7 +48,8 @@ def vllm(folder: Path, *options: str, **variables: str) -> Iterator[str]:
     (folder / MODEL_NAME).symlink_to(model)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL_NAME, "--enable-lora"]
+    assert PYTHON is not None
+    command = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL_NAME, "--enable-lora"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--enforce-eager", *options]
     environment = os.environ | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "HF_HUB_OFFLINE": "1"} | variables
     log = folder / "vllm.log"
@@ -100,9 +90,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exact(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server in float32."""
-    if URL is not None:
-        yield URL
-        return
     with vllm(tmp_path_factory.mktemp("float32"), "--dtype", "float32") as url:
         yield url
 
@@ -134,14 +121,12 @@ def test_a_wrong_adapter_is_detected(run: Path, exact: str, tmp_path: Path) -> N
     assert code == 3 and report["finding"]["difference"] in {"other weights", "base model"}
 
 
-@needs_own_server
 def test_a_bfloat16_server_is_detected(run: Path, tmp_path: Path) -> None:
     with vllm(tmp_path, "--dtype", "bfloat16") as url:
         code, report = harness("parity", run, "--endpoint", url, "--model", "judged", "--served-adapter")
     assert (code, report["finding"]["difference"]) == (3, "other precision")
 
 
-@needs_own_server
 def test_a_wrong_template_is_detected(run: Path, tmp_path: Path) -> None:
     template = tmp_path / "other.jinja"
     template.write_text("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: ")
@@ -150,7 +135,6 @@ def test_a_wrong_template_is_detected(run: Path, tmp_path: Path) -> None:
     assert (code, report["finding"]["difference"]) == (3, "other prompt")
 
 
-@needs_own_server
 def test_what_the_guard_places_is_served_by_name(run: Path, tmp_path: Path) -> None:
     served = tmp_path / "served"
     served.mkdir()
