@@ -54,7 +54,7 @@ def test_every_question_scores_as_in_lm_eval(session: ModelSession) -> None:
     assert {outcome.question_id for outcome in found.outcomes} == set(expected)
     for outcome in found.outcomes:
         reference = expected[outcome.question_id]
-        # The wide random weights give values down to -20, where float32 sums of another order differ in the fourth place.
+        # Wide random weights give values down to -20, where float32 sums of another order differ in the fourth place.
         assert outcome.logprobs == pytest.approx(reference, abs=1e-4, rel=2e-5)
         assert outcome.choice == max(range(4), key=lambda i: reference[i])
         assert outcome.correct == (outcome.choice == outcome.target)
