@@ -24,6 +24,11 @@ def ground_digest(inputs: Inputs, models: Mapping[str, str]) -> str:
         if isinstance(spec, AdapterSystem) and spec.source == "promoted"
     }
     judges = inputs.loaded.suite.judges
+    given = {
+        name: adapter
+        for name, adapter in inputs.admitted.items()
+        if name not in {*promoted, inputs.loaded.suite.candidate}
+    }
     whole = {
         "tool": source_digest(),
         "suite": inputs.loaded.digest,
@@ -35,6 +40,7 @@ def ground_digest(inputs: Inputs, models: Mapping[str, str]) -> str:
         "schema": digest_bytes(inputs.schema) if inputs.schema is not None else None,
         "rubrics": {name: digest_file(inputs.loaded.resolve(judge.rubric)) for name, judge in judges.items()},
         "models": dict(models),
+        "adapters": {name: digest_tree(adapter.files) for name, adapter in given.items()},
     }
     return digest_bytes(canonical(whole).encode("utf-8"))
 
@@ -44,7 +50,7 @@ def inputs_digest(inputs: Inputs, *, ground: str, numerics: Mapping[str, str]) -
     whole = {
         "ground": ground,
         "prompts": dict(inputs.prompts),
-        "adapters": {name: digest_tree(given.files) for name, given in inputs.admitted.items()},
+        "admitted": {name: digest_tree(given.files) for name, given in inputs.admitted.items()},
         "absent": sorted(inputs.absent),
         "lock": inputs.lock.digest if inputs.lock is not None else None,
         "numerics": dict(numerics),

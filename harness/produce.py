@@ -15,7 +15,7 @@ from harness.earlier import GROUND, INPUTS, find_unchanged, ground_digest, input
 from harness.engine.local_models import find_local
 from harness.engine.share import Share
 from harness.environment import cache_folder, numerics, quiet_libraries
-from harness.errors import InvalidInputError
+from harness.errors import EvidenceRefusedError, InvalidInputError
 from harness.files import hold, new_folder, remove_tree
 from harness.leak_search import among_answered, search_leaks
 from harness.preferring import declared_judges
@@ -26,13 +26,14 @@ from harness.running import Run
 from harness.serving import JudgedStack, ask_served_checks, served_candidates
 from harness.store.answers import ANSWERS, AnswerStore
 from harness.store.project import ProjectFolders
-from harness.store.runs import ADAPTER, SHARDS, abandoned_runs, begin_run, finish_run, write_evidence
+from harness.store.runs import ADAPTER, SHARDS, VERDICT, abandoned_runs, begin_run, finish_run, write_evidence
 from harness.store.trainings import TRAININGS, TrainingStore
 from harness.suite.schema import Suite
 from harness.suite.systems import AdapterSystem, EndpointSystem, PromptSystem
 from harness.trust.digests import digest_files, digest_model_files, digest_model_folder, digest_tree
 from harness.trust.history import log_path, note_start
 from harness.trust.verdicts import timestamp
+from harness.trust.verify import verify_adapter
 
 if TYPE_CHECKING:
     from harness.engine.meter import Meter
@@ -54,7 +55,7 @@ class _Stages:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyPromoted:
-    """The candidate is, byte for byte, the promoted adapter, and all that it was judged by is the same."""
+    """The candidate is, byte for byte, the promoted adapter, all that it was judged by is the same, and it verifies."""
 
     name: str
 
@@ -64,6 +65,40 @@ class Unchanged:
     """A finished run had exactly these inputs, so its evidence is the evidence of this one."""
 
     folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of these inputs before anything is computed."""
+
+    inputs: Inputs
+    folders: ProjectFolders
+    digests: Mapping[str, str]
+    clock: Clock
+    progress: Progress
+
+    def run(self) -> Unchanged | None:
+        """The finished run of exactly these inputs."""
+        earlier = find_unchanged(self.folders.reports, self.inputs.loaded.suite.suite, self.digests[INPUTS])
+        return Unchanged(earlier) if earlier is not None else None
+
+    def promoted(self, files: Mapping[str, str]) -> AlreadyPromoted | None:
+        """Whether these files shipped by exactly what they would be judged by now, and may still go out."""
+        if self.inputs.promoted is None or not _is_promoted(self.inputs, files):
+            return None
+        record, registry = self.inputs.promoted.record, self.folders.baselines
+        try:
+            found = verify_adapter(
+                self.inputs.promoted.adapter,
+                registry / record.suite / record.name / VERDICT,
+                now=self.clock(),
+                suite_digest=self.inputs.loaded.digest,
+                history=log_path(registry, record.suite),
+            )
+        except EvidenceRefusedError as error:
+            self.progress.say(f"promoted as {record.name}, but its verdict does not stand any more: {error}")
+            return None
+        return AlreadyPromoted(record.name) if found.verdict.digests.get(GROUND) == self.digests[GROUND] else None
 
 
 def produce(
@@ -97,7 +132,8 @@ def produce(
     judges, servers = declared_judges(inputs.loaded), served_candidates(inputs.loaded)
     # What a server answers can change behind its name, so an arm or a judge of that kind is asked anew.
     anew = bool(_remote_systems(inputs) or judges or servers or fresh or share)
-    if not anew and (done := _done_before(inputs, folders.reports, digests)) is not None:
+    known = _Known(inputs, folders, digests, clock, progress)
+    if not anew and (done := known.run() or known.promoted(_given_files(inputs))) is not None:
         return done
     from harness.engine.seeding import fix_threads
 
@@ -113,7 +149,7 @@ def produce(
         with stages.timed("train"):
             history = workshop.make_candidate(folder / ADAPTER)
         made = digest_files(folder / ADAPTER)
-        if not anew and (already := _already_promoted(inputs, made, digests)) is not None:
+        if not anew and (already := known.promoted(made)) is not None:
             remove_tree(folder)  # nothing was found out that is not in the registry
             return already
         inputs = _without_promoted(inputs, made)
@@ -134,12 +170,6 @@ def _refuse_early_stop(suite: Suite, share: Share | None) -> None:
             f"statistics.mode: {suite.statistics.mode} looks at the answers in one order and stops when they suffice, "
             "which shards cannot; take `fixed`, or run it whole"
         )
-
-
-def _done_before(inputs: Inputs, reports: Path, digests: Mapping[str, str]) -> Unchanged | AlreadyPromoted | None:
-    if (earlier := find_unchanged(reports, inputs.loaded.suite.suite, digests[INPUTS])) is not None:
-        return Unchanged(earlier)
-    return _already_promoted(inputs, _given_files(inputs), digests)
 
 
 def _open_workshop(
@@ -339,14 +369,6 @@ def _note_start(inputs: Inputs, registry: Path, run_id: str, now: datetime) -> N
     if files:
         log = log_path(registry, loaded.suite.suite)
         note_start(log, adapter=digest_tree(files), suite=loaded.digest, run_id=run_id, time=timestamp(now))
-
-
-def _already_promoted(inputs: Inputs, files: Mapping[str, str], digests: Mapping[str, str]) -> AlreadyPromoted | None:
-    """Whether these files of the candidate shipped before by exactly what they would be judged by now."""
-    if inputs.promoted is None or not _is_promoted(inputs, files):
-        return None
-    record = inputs.promoted.record
-    return AlreadyPromoted(record.name) if record.digests.get(GROUND) == digests[GROUND] else None
 
 
 def _is_promoted(inputs: Inputs, files: Mapping[str, str]) -> bool:

@@ -48,7 +48,7 @@ def _promote(run: Path, *, name: str | None, note: str, registry: Path | None, n
         run / VERDICT,
         now=now,
         suite_digest=stored.manifest.digests["suite"],
-        history=log if log.is_file() else None,
+        history=log if log.is_file() or verdict.sequence else None,  # one that was kept is not to be lost
     )
     small = adapter_size(run / ADAPTER) <= LARGEST_COMMITTED_ADAPTER
     record = BaselineRecord(

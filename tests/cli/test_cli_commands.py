@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tiny_model import write_tiny_suite
 
 from harness.cli.main import main
 from harness.store.ledger import Look, record_look
-from harness.trust.history import read_log
+from harness.trust.history import note_start, read_log
 
 
 def harness(*arguments: str | Path) -> Result:
@@ -191,15 +192,22 @@ def promote_by_hand(project: Path, run: Path, **changes: object) -> None:
     write_baseline(project / "baselines", BaselineRecord(**{**facts, **changes}), [], run)  # type: ignore[arg-type]
 
 
+def promote_accepted(suite: Path) -> Path:
+    """Run a suite, let pass what it does not settle, and promote it as `first`; returns the run."""
+    accepted = [f"--accept-undecided=better_than/exact_match/{name}" for name in ("bare", "few-shot")]
+    made = harness("run", suite, *accepted, *["--reason=a tiny model"] * 2, "--json")
+    assert made.exit_code == 0, made.output
+    run = Path(json.loads(made.stdout.splitlines()[-1])["run"])
+    assert harness("promote", run, "--name", "first").exit_code == 0
+    return run
+
+
 @pytest.fixture
 def promoted(tmp_path: Path) -> tuple[Path, Path]:
     """A project of its own whose one run is promoted; returns the suite and that run's adapter."""
     suite = write_tiny_suite(tmp_path / "suites" / "tiny")
     (tmp_path / "baselines").mkdir()
-    harness("run", suite)
-    run = sorted((tmp_path / "reports" / "tiny").iterdir())[0]
-    promote_by_hand(tmp_path, run)
-    return suite, run / "adapter"
+    return suite, promote_accepted(suite) / "adapter"
 
 
 def test_the_promoted_adapter_takes_part_as_previous(promoted: tuple[Path, Path]) -> None:
@@ -231,19 +239,45 @@ def test_the_promoted_adapter_is_judged_again_when_what_it_is_judged_by_changed(
     file: str, content: str, tmp_path: Path
 ) -> None:
     data = "data: {train: train.jsonl, validation: 20%, test: test.jsonl, schema: schema.json}"
-    checks = "checks:\n  - {kind: better_than}\n  - {kind: valid_output, on: test, bar: 90%}"
+    checks = "checks:\n  - {kind: better_than}\n  - {kind: valid_output, on: test, bar: 90%, blocking: false}"
     suite = write_tiny_suite(tmp_path / "suites" / "tiny", data=data, checks=checks)
     (suite / "schema.json").write_text('{"type": "object"}')
     (tmp_path / "baselines").mkdir()
-    made = harness("run", suite)
-    assert made.exit_code in {0, 3, 4}, made.output
-    (run,) = (tmp_path / "reports" / "tiny").iterdir()
-    promote_by_hand(tmp_path, run)
+    run = promote_accepted(suite)
     assert "already promoted as first" in harness("run", suite, "--adapter", run / "adapter").output
     (suite / file).write_text(content)
     result = harness("run", suite, "--adapter", run / "adapter")
     assert "already promoted" not in result.output
     assert len(list((tmp_path / "reports" / "tiny").iterdir())) == 2
+
+
+@pytest.mark.parametrize("lost", ["held since", "expired", "record edited", "log lost"])
+def test_the_promoted_adapter_is_judged_again_when_its_verdict_does_not_stand_any_more(
+    lost: str, promoted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, adapter = promoted
+    place = suite.parents[1] / "baselines" / "tiny"
+    (last,) = (entry for entry in read_log(place / "verdicts.jsonl") if entry.event == "ship")
+    if lost == "held since":
+        note_start(place / "verdicts.jsonl", adapter=last.adapter, suite=last.suite, run_id="later", time=last.time)
+    elif lost == "expired":
+        monkeypatch.setattr("harness.clock.utc_now", lambda: datetime.now(UTC) + timedelta(days=31))
+    elif lost == "record edited":
+        verdict = place / "first" / "verdict.json"
+        verdict.write_bytes(verdict.read_bytes().replace(b"ship", b"hold"))
+    else:
+        (place / "verdicts.jsonl").unlink()
+    result = harness("run", suite, "--adapter", adapter)
+    assert result.exit_code in {3, 4}, result.output
+    assert "promoted as first, but its verdict does not stand any more" in result.output
+    assert "already promoted" not in result.output
+
+
+def test_a_promotion_needs_the_log_that_was_kept_when_the_verdict_was_given(promoted: tuple[Path, Path]) -> None:
+    suite, adapter = promoted
+    (suite.parents[1] / "baselines" / "tiny" / "verdicts.jsonl").unlink()
+    result = harness("promote", adapter.parent, "--name", "second")
+    assert result.exit_code == 5 and "verdicts.jsonl" in result.output
 
 
 def test_an_adapter_that_is_given_is_noted_before_it_is_run_and_before_it_is_judged(
