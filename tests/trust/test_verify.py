@@ -16,6 +16,11 @@ from stored_verdict import OWN, own_part, statement_of
 from harness.cli.main import main
 from harness.errors import EvidenceRefusedError
 from harness.judge import judge_run
+from harness.store.baselines import find_promoted
+from harness.trust.digests import digest_bytes
+from harness.trust.verify import verify_adapter
+
+ROOT = Path(__file__).parents[2]
 
 CHECK = "better_than/exact_match/bare"
 UNDECIDED = Fixture(candidate_right=lambda i: i < 103, baseline_right=lambda i: i < 100)
@@ -42,6 +47,20 @@ def refusal(run: Shipped, *, now: datetime = NOW, suite_digest: str = SUITE_DIGE
 def test_a_shipped_adapter_is_verified(shipped: Shipped) -> None:
     found = shipped.verify(now=NOW + timedelta(days=29))
     assert (found.verdict.run_id, found.verdict.suite, found.signed_by) == ("run", "fixture", None)
+
+
+def test_the_demos_promoted_adapter_shipped_by_the_suite_as_it_is() -> None:
+    registry, suite = ROOT / "baselines", ROOT / "suites" / "ticket-triage" / "suite.yaml"
+    promoted = find_promoted(registry, "ticket-triage")
+    assert promoted is not None
+    found = verify_adapter(
+        promoted.adapter,
+        promoted.adapter.with_name("verdict.json"),
+        now=datetime.fromisoformat(promoted.record.promoted),
+        suite_digest=digest_bytes(suite.read_bytes()),
+        history=registry / "ticket-triage" / "verdicts.jsonl",
+    )
+    assert found.verdict.run_id == promoted.record.run_id
 
 
 @pytest.mark.parametrize("decision", ["hold", "undecided"])
