@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -50,16 +51,19 @@ def vllm(folder: Path, *options: str, **variables: str) -> Iterator[str]:
         port = free.getsockname()[1]
     assert PYTHON is not None
     command = [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", MODEL_NAME, "--enable-lora"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--enforce-eager", *options]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--enforce-eager"]
+    command += ["--gpu-memory-utilization", "0.3", *options]  # of the CPU's memory, which a worker takes at its start
     environment = os.environ | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "HF_HUB_OFFLINE": "1"} | variables
     log = folder / "vllm.log"
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
         _wait(f"http://127.0.0.1:{port}", process, log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its workers too, which outlive it
         process.wait()
 
 
@@ -84,7 +88,7 @@ def tell(url: str, what: str, content: dict[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return judge_demo_adapter(tmp_path_factory.mktemp("project"), rows=16)
+    return judge_demo_adapter(tmp_path_factory.mktemp("project"), rows=40)  # enough to ship
 
 
 @pytest.fixture(scope="module")
