@@ -80,7 +80,9 @@ def index_answers(
         if len({row.id for row in rows}) != len(rows):
             raise BrokenRunError(f"{dataset}: an example stands in the data set twice")
     for name, count in planned.items():
-        system, dataset = name.rsplit("/", 1)
+        system, _, dataset = name.rpartition("/")
+        if dataset not in examples:
+            raise BrokenRunError(f"{name}: answers were planned, and the evidence has no such data set")
         found = indexed.get((system, dataset))
         if found is None:
             raise BrokenRunError(f"{name}: the arm is missing from the evidence; {count} answers were planned")

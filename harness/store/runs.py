@@ -164,7 +164,7 @@ def read_run(folder: Path) -> StoredRun:
     return StoredRun(
         folder=folder,
         manifest=manifest,
-        suite_text=(folder / "suite.yaml").read_text(encoding="utf-8"),
+        suite_text=_suite_text(folder / "suite.yaml"),
         schema=schema,
         examples={name: tuple(items) for name, items in examples.items()},
         predictions=read_records(Prediction, folder / "predictions.jsonl"),
@@ -197,6 +197,13 @@ def abandoned_runs(runs: Path) -> tuple[Path, ...]:
 def drop_derived(folder: Path) -> None:
     """Remove an earlier verdict and its reports, so that none outlives what it was made from."""
     remove(folder / name for name in DERIVED)
+
+
+def _suite_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokenRunError(f"{path}: cannot be read: {error}") from None
 
 
 def _optional(kind: type[Any], folder: Path, name: str, manifest: RunManifest) -> Any:

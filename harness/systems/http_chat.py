@@ -279,7 +279,7 @@ class _Likely(_Shape):
 
     token: str
     bytes: list[Annotated[int, Field(ge=0, le=255)]] | None = None
-    logprob: int | float
+    logprob: float  # strictly: no text or truth value, and no integer that is too large for one
 
     @property
     def content(self) -> str:

@@ -127,7 +127,9 @@ def _is_off(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    if type(value) is int:
+        return abs(value) < 2**63  # of one that is too large for a float, `isfinite` cannot say
+    return type(value) is float and math.isfinite(value)
 
 
 def _is_text(value: Any) -> bool:

@@ -6,6 +6,7 @@ weights in the file as in memory) is taken from the adapter itself; the engine h
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -90,10 +91,10 @@ def read_base(folder: Path | None) -> BaseWeights:
     except InvalidInputError:
         return BaseWeights()  # transformers reads some that are no strict JSON, with Infinity in them
     names = config.get("architectures") if isinstance(config, dict) else None
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in PLAIN or "quantization_config" in config:
+    if not isinstance(names, list) or len(names) != 1 or str(names[0]) not in PLAIN or "quantization_config" in config:
         return BaseWeights()
     files = _files(folder)
-    if not all((folder / file).is_file() for file in files):
+    if not all(map(os.path.isfile, (folder / file for file in files))):  # no error where a name is too long
         return BaseWeights()  # of the hub's files not all are fetched yet
     tensors = {
         name: tensor.shape

@@ -64,12 +64,15 @@ def read_lock(path: Path) -> SuiteLock:
     try:
         if datetime.fromisoformat(value["locked"]).tzinfo is None:
             raise ValueError("its time has no time zone")
+        files, bars = dict(value["files"]), dict(value["bars"])
+        if not all(isinstance(text, str) for text in (*files, *files.values(), *bars)):
+            raise ValueError("a name or a digest is no text")
         return SuiteLock(
             suite=str(value["suite"]),
             tool_version=str(value["tool_version"]),
             locked=value["locked"],
-            files=dict(value["files"]),
-            bars=dict(value["bars"]),
+            files=files,
+            bars=bars,
             digest=value["digest"],
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from project import ACCEPT, NOW, harness, make_project, run_of
 
-from harness.errors import BrokenRunError
+from harness.errors import BrokenRunError, InvalidInputError
 from harness.store.baselines import find_promoted, list_baselines
 
 
@@ -35,6 +36,23 @@ def project(shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 def test_a_lost_pointer_is_not_taken_for_a_suite_without_a_promoted_adapter(project: Path) -> None:
     with pytest.raises(BrokenRunError, match=r"promoted\.json: missing, although adapters are kept beside it"):
+        find_promoted(project / "baselines", "fixture")
+
+
+@pytest.mark.parametrize("name", ["gone", "../fixture/first", "x" * 300, ".", 5, None])
+def test_a_pointer_to_nothing_in_the_registry_is_told(name: object, project: Path) -> None:
+    (project / "baselines" / "fixture" / "promoted.json").write_text(json.dumps({"name": name}))
+    with pytest.raises(BrokenRunError, match=r"promoted\.json: names .*, which is not in"):
+        find_promoted(project / "baselines", "fixture")
+
+
+@pytest.mark.parametrize("place", ["gone", "x" * 300, "a\0b"])
+def test_an_adapter_that_is_kept_nowhere_is_told(place: str, project: Path) -> None:
+    suite = project / "baselines" / "fixture"
+    record = json.loads((suite / "first" / "record.json").read_text())
+    (suite / "first" / "record.json").write_text(json.dumps({**record, "adapter_location": place}))
+    (suite / "promoted.json").write_text('{"name": "first"}')
+    with pytest.raises(InvalidInputError, match="which is not there"):
         find_promoted(project / "baselines", "fixture")
 
 

@@ -132,6 +132,12 @@ def test_an_example_that_stands_in_a_set_twice_is_refused_before_any_answer_is_c
         index_answers([], {"test": (row, row)}, {})
 
 
+@pytest.mark.parametrize("arm", ["candidate/gone", "candidate"])
+def test_answers_that_were_planned_to_no_data_set_are_refused(arm: str) -> None:
+    with pytest.raises(BrokenRunError, match=f"{arm}: answers were planned, and the evidence has no such data set"):
+        index_answers([], {"test": ()}, {arm: 1})
+
+
 def test_a_row_that_drifted_twice_is_refused() -> None:
     row = DriftRow(prompts="general.jsonl", example_id="1", kl=0.1, tokens=3)
     with pytest.raises(BrokenRunError, match=r"general\.jsonl: '1' was measured twice"):

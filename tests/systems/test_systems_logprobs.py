@@ -44,6 +44,7 @@ def test_a_token_without_text_is_the_end() -> None:
         {"logprob": None},
         {"logprob": "-0.5"},
         {"logprob": True},
+        {"logprob": 10**400},
         {"bytes": [256]},
         {"bytes": "c3a9"},
         {"token": None},

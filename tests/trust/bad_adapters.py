@@ -289,6 +289,7 @@ SETTINGS = {
     "alpha 0": config("`lora_alpha` is 0; it must be a number above 0", lora_alpha=0),
     "alpha below 0": config("`lora_alpha` is -8", lora_alpha=-8),
     "alpha too large": config("`lora_alpha` is 1e+300", lora_alpha=1e300),
+    "alpha beyond floats": config("`lora_alpha` is 1000", lora_alpha=10**400),
     "alpha in words": config("`lora_alpha` is 8", lora_alpha="8"),
     "alpha true": config("`lora_alpha` is True", lora_alpha=True),
     "dropout 1": config("`lora_dropout` is 1.0", lora_dropout=1.0),

@@ -325,7 +325,12 @@ def test_the_base_model_is_read_by_its_headers_in_one_file_or_several(tmp_path: 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"architectures": ["MixtralForCausalLM"]}, {"quantization_config": {"bits": 4}}, {"architectures": None}],
+    [
+        {"architectures": ["MixtralForCausalLM"]},
+        {"quantization_config": {"bits": 4}},
+        {"architectures": None},
+        {"architectures": [["LlamaForCausalLM"]]},
+    ],
 )
 def test_an_architecture_that_is_not_known_is_left_to_the_engine(settings: dict[str, object], tmp_path: Path) -> None:
     assert read_base(write_base(tmp_path / "base", **settings)).shapes == {}
@@ -342,6 +347,8 @@ def test_weights_that_are_named_otherwise_than_in_memory_are_left_to_the_engine(
 def test_a_base_model_that_is_not_whole_yet_is_left_to_the_engine(tmp_path: Path) -> None:
     folder = write_base(tmp_path / "base", shards=3)
     (folder / "model-00002-of-00003.safetensors").unlink()
+    assert read_base(folder).shapes == {}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "x" * 300}}))
     assert read_base(folder).shapes == {}
     lenient = write_base(tmp_path / "lenient")
     (lenient / "config.json").write_text('{"architectures": ["LlamaForCausalLM"], "limit": Infinity}')

@@ -24,8 +24,8 @@ from forging import NOW, OTHER_SIGNER, SIGNER, SUITE_DIGEST, Shipped, edits, enc
 from securesystemslib.dsse import Envelope
 from stored_verdict import OWN, statement_of
 
-from harness.errors import EvidenceRefusedError
-from harness.store.runs import evidence_digests
+from harness.errors import BrokenRunError, EvidenceRefusedError
+from harness.store.runs import evidence_digests, read_run
 from harness.trust.sign import PAYLOAD_TYPE, sign
 
 KEY = SIGNER.public_key
@@ -99,6 +99,15 @@ def test_odd_adapters_are_accepted(tmp_path: Path) -> None:
     refused(run, "a hidden file that the manifest does not bind")
     (folder / "adapter" / ".hidden").unlink()
     assert len(run.verify(key=KEY).verdict.adapter_files) == 7
+
+
+def test_a_bound_suite_that_is_no_text_is_told(tmp_path: Path) -> None:
+    folder = Fixture().write(tmp_path / "run")
+    (folder / "suite.yaml").write_bytes(b"suite: \xff\n")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "evidence": evidence_digests(folder)}))
+    with pytest.raises(BrokenRunError, match=r"suite\.yaml: cannot be read"):
+        read_run(folder)
 
 
 # The file itself

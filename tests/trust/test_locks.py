@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EvidenceRefusedError
+from harness.trust.digests import seal
 from harness.trust.locks import SuiteLock, changes_since, read_lock, write_lock
 
 FILES = {"suite.yaml": "a" * 64, "test.jsonl": "b" * 64}
@@ -67,6 +69,18 @@ def test_a_lock_that_was_touched_is_refused(edit: object, reason: str, tmp_path:
     write_lock(path, LOCK)
     path.write_text(edit(path.read_text()))  # type: ignore[operator]
     with pytest.raises(EvidenceRefusedError, match=reason):
+        read_lock(path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"files": {"a": ["b"]}}, {"files": {"a": None}}, {"files": [[1, "b"]]}, {"bars": [[1, 2]]}]
+)
+def test_a_lock_whose_names_or_digests_are_no_text_is_refused(changes: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "suite.lock"
+    write_lock(path, LOCK)
+    body = {key: item for key, item in json.loads(path.read_text()).items() if key != "digest"}
+    path.write_text(json.dumps(seal({**body, **changes})))
+    with pytest.raises(EvidenceRefusedError, match="incomplete: a name or a digest is no text"):
         read_lock(path)
 
 
