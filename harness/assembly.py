@@ -28,6 +28,7 @@ from harness.stats.seeds import item_means
 from harness.store.runs import StoredRun
 from harness.suite.checks import BenchmarkDrop, BetterThan, KLDivergence, RecipeBetterThan, ServedAsJudged
 from harness.suite.schema import Suite
+from harness.suite.systems import EndpointSystem
 
 
 def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer, ...], Evidence]:
@@ -69,12 +70,14 @@ def assemble_evidence(run: StoredRun, suite: Suite) -> tuple[tuple[ScoredAnswer,
 
 def _served(run: StoredRun, suite: Suite) -> dict[str, Parity]:
     """What each `served_as_judged` check's server is found to serve."""
+    rivals = rivals_of(run, suite)
     return {
         check_name(check): judge_parity(
             index_served(run.served, check, run.examples["test"], seed=suite.seed),
             judged_answers(run.predictions, suite.candidate, stops=bool(suite.decoding.stop)),
-            rivals_of(run, suite),
+            rivals,
             tolerance=check.tolerance,
+            untold=untold_by(rivals, run, suite),
         )
         for check in suite.checks
         if isinstance(check, ServedAsJudged)
@@ -82,15 +85,36 @@ def _served(run: StoredRun, suite: Suite) -> dict[str, Parity]:
 
 
 def rivals_of(run: StoredRun, suite: Suite) -> tuple[Rival, ...]:
-    """What a server could answer with instead of the candidate: the base model under its prompt, other adapters."""
-    own = run.manifest.digests.get(f"prompt:{suite.candidate}")
-    bare = [name for name in suite.bare_prompts if run.manifest.digests.get(f"prompt:{name}") == own]
-    tuned = [fact.name for fact in run.manifest.systems if fact.kind == "adapter" and fact.name != suite.candidate]
+    """What a server could answer with under the candidate's prompt: the base model, and adapters asked with it."""
+    own = _prompt(run, suite, suite.candidate)
+    bare = [name for name in suite.bare_prompts if _prompt(run, suite, name) == own]
+    tuned = [
+        fact.name
+        for fact in run.manifest.systems
+        if fact.kind == "adapter" and fact.name != suite.candidate and _prompt(run, suite, fact.name) == own
+    ]
     stops = bool(suite.decoding.stop)
     return tuple(
         Rival(name=name, is_base=name in bare, answers=judged_answers(run.predictions, name, stops=stops))
         for name in dict.fromkeys([*bare, *tuned])
     )
+
+
+def untold_by(rivals: Iterable[Rival], run: StoredRun, suite: Suite) -> tuple[str, ...]:
+    """The run's other adapters, those that a server loaded among them, that none of the rivals is."""
+    told = {suite.candidate, *(rival.name for rival in rivals)}
+    loaded = {
+        name
+        for name, spec in suite.systems.items()
+        if isinstance(spec, EndpointSystem) and spec.served_adapter is not None
+    }
+    names = [fact.name for fact in run.manifest.systems if fact.kind == "adapter" or fact.name in loaded]
+    return tuple(name for name in names if name not in told)
+
+
+def _prompt(run: StoredRun, suite: Suite, name: str) -> str | None:
+    """The digest of an arm's system message; that of a replica is the candidate's."""
+    return run.manifest.digests.get(f"prompt:{suite.candidate if name in suite.replicas else name}")
 
 
 def schema_validator(run: StoredRun) -> SchemaValidator | None:

@@ -8,26 +8,31 @@ Renaming a link over another is atomic, so that a kill at any moment leaves the 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.clock import Clock
-from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
+from harness.errors import BrokenRunError, EvidenceRefusedError, HarnessError, InvalidInputError
 from harness.files import UNFINISHED, hold, make_folder, new_folder, point_link, write_bytes, write_json
+from harness.limits import TEXT_BYTES, read_within
 from harness.store.facts import read_record, to_plain
+from harness.store.runs import ADAPTER, ENVELOPE, VERDICT
 from harness.suite.declaration import NAME
-from harness.trust.digests import digest_files, digest_tree
+from harness.trust.digests import digest_bytes, digest_files, digest_tree
+from harness.trust.history import read_log, refuse_outlived
 from harness.trust.servable import base_named_by, refuse_unservable
+from harness.trust.verdicts import parse_verdict
+from harness.trust.verify import Verified, envelope_of
 
 VERSIONS = ".versions"
-ADAPTER = "adapter"
 PLACED = "placed.json"
+ENTRIES = {ADAPTER, PLACED, VERDICT, ENVELOPE}  # of a version; the envelope where the verdict is signed
 
-Verify = Callable[[Path, Path], Any]  # the folder of an adapter and its verdict file; raises EvidenceRefusedError
+Verify = Callable[[Path, Path], Verified]  # of an adapter's folder and its verdict; raises EvidenceRefusedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +57,11 @@ class Placed:
 
 def place_adapter(
     adapter: Path, folder: Path, name: str, *, verdict: Path, verify: Verify, server: Server, clock: Clock
-) -> Placed:
+) -> tuple[Placed, Verified]:
     """Copy an adapter beside its verdict, verify the copy, and let the name mean it.
 
-    What is verified is what is placed: nothing that happens to the given files afterwards matters.
+    What is verified is what is placed: nothing that happens to the given files afterwards matters. Returned with it is
+    what `verify` found, which says what was not looked at.
 
     Raises:
         EvidenceRefusedError: the copy is not what a fresh ship verdict speaks of; nothing is placed.
@@ -75,11 +81,13 @@ def place_adapter(
         number = max((number for number, _ in _numbered(versions)), default=0) + 1
         with new_folder(_version(folder, name, number)) as building:
             _copy(adapter, building / ADAPTER)
-            for file in (verdict, verdict.with_suffix(".dsse.json")):
+            sealed = {building / VERDICT: verdict, building / ENVELOPE: envelope_of(verdict)}
+            for copy, file in sealed.items():
                 if file.is_file():
-                    write_bytes(building / file.name, file.read_bytes())
-            verify(building / ADAPTER, building / verdict.name)
-            _refuse_for(server, building / ADAPTER)
+                    write_bytes(copy, file.read_bytes())
+            with _naming_the_given({building / ADAPTER: adapter, **sealed}):
+                verified = verify(building / ADAPTER, building / VERDICT)
+                _refuse_for(server, building / ADAPTER)
             placed = Placed(
                 name=name,
                 number=number,
@@ -90,17 +98,18 @@ def place_adapter(
             )
             write_json(building / PLACED, to_plain(placed))
         _point(folder, name, number)
-    return placed
+    return placed, verified
 
 
-def roll_back(folder: Path, name: str) -> Placed:
+def roll_back(folder: Path, name: str, *, history: Path | None = None) -> Placed:
     """Let a name mean the version again that its present one took the place of.
 
-    Its verdict may have expired meanwhile, and is not asked; its files must be those that were placed.
+    Its verdict may have expired meanwhile, and is not asked; its files must be those that were placed. With the
+    `history`, a log of verdicts, no newer verdict may stand against it.
 
     Raises:
         InvalidInputError: nothing is placed under this name, or nothing was before.
-        EvidenceRefusedError: the earlier version is not what was placed.
+        EvidenceRefusedError: the earlier version is not what was placed, or is outlived by the history.
     """
     _require_name(name)
     _require_folder(folder)
@@ -111,32 +120,64 @@ def roll_back(folder: Path, name: str) -> Placed:
         if present.replaces is None:
             raise InvalidInputError(f"{folder / name}: version {number} took no other's place")
         earlier = _intact(folder, name, present.replaces)
+        if history is not None:
+            _refuse_outlived(_version(folder, name, earlier.number), history)
         _point(folder, name, earlier.number)
     return earlier
 
 
 def examine_folder(folder: Path) -> tuple[Placed, ...]:
-    """What is placed under each name.
+    """What is placed under each name; what a killed placement left unfinished is removed first.
 
     Raises:
         EvidenceRefusedError: something in the folder was not placed by the guard, or changed since.
     """
     _require_folder(folder)
-    versions = folder / VERSIONS
-    # Every version, since the resolver finds an old one by its whole path.
-    for kept in sorted(versions.iterdir()) if versions.is_dir() else []:
-        for path in sorted(kept.iterdir()) if kept.is_dir() else [kept]:
-            if not path.name.endswith(UNFINISHED):
-                if not path.name.isdecimal():
-                    raise EvidenceRefusedError(f"{path}: not placed by `harness deploy-guard`; nobody verified it")
-                _intact(folder, kept.name, int(path.name))
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path != versions and not path.name.endswith(UNFINISHED):
-            if (number := _pointed(folder, path.name)) is None:
-                raise EvidenceRefusedError(f"{path}: not placed by `harness deploy-guard`; nobody verified it")
-            found.append(_intact(folder, path.name, number))
+    versions, found = folder / VERSIONS, []
+    with hold(folder):
+        for path in sorted(folder.iterdir()):
+            if path == versions:
+                for kept in _inside(versions):
+                    _examine_versions(folder, kept)
+            elif (number := _pointed(folder, path.name)) is None:
+                raise _foreign(path)
+            else:
+                found.append(_intact(folder, path.name, number))
     return tuple(found)
+
+
+def _examine_versions(folder: Path, kept: Path) -> None:
+    """Every version of a name, since the resolver finds an old one by its whole path."""
+    _inside(kept)  # before it is held, and swept: it may lead anywhere
+    with hold(kept):
+        for path in _inside(kept):
+            if not path.name.isdecimal() or path != _version(folder, kept.name, int(path.name)):
+                raise _foreign(path)
+            _intact(folder, kept.name, int(path.name))
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What is in a folder that the guard made, which is no link."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise _foreign(folder)
+    return sorted(folder.iterdir())
+
+
+def _foreign(path: Path) -> EvidenceRefusedError:
+    return EvidenceRefusedError(f"{path}: not placed by `harness deploy-guard`; nobody verified it")
+
+
+@contextlib.contextmanager
+def _naming_the_given(copies: Mapping[Path, Path]) -> Iterator[None]:
+    """Let a refusal of a copy, which is gone then, name what it is a copy of."""
+    try:
+        yield
+    except HarnessError as error:
+        said = str(error)
+        for copy, given in copies.items():
+            said = said.replace(str(copy), str(given))
+        error.args = (said,)
+        raise
 
 
 def _refuse_for(server: Server, adapter: Path) -> None:
@@ -151,9 +192,10 @@ def _refuse_for(server: Server, adapter: Path) -> None:
 
 
 def _require_name(name: str) -> None:
-    if not re.fullmatch(NAME, name):
+    if not re.fullmatch(NAME, name) or name.endswith(UNFINISHED):
         raise InvalidInputError(
-            f"--name {name!r:.80}: letters, digits, dots, dashes and underscores, without a dot first"
+            f"--name {name!r:.80}: letters, digits, dots, dashes and underscores, without a dot first or "
+            f"{UNFINISHED} at the end"
         )
 
 
@@ -173,10 +215,14 @@ def _numbered(versions: Path) -> list[tuple[int, Path]]:
 def _pointed(folder: Path, name: str) -> int | None:
     """The version that a name means now; None when nothing is there, or nothing of the guard's."""
     link = folder / name
-    parts = Path(os.readlink(link)).parts if link.is_symlink() else ()
-    if len(parts) == 4 and (*parts[:2], parts[3]) == (VERSIONS, name, ADAPTER) and parts[2].isdecimal():
-        return int(parts[2])
-    return None
+    target = Path(os.readlink(link)) if link.is_symlink() else Path()
+    number = target.parent.name
+    return int(number) if number.isdecimal() and target == _target(name, int(number)) else None
+
+
+def _target(name: str, number: int) -> Path:
+    """Where a name leads, from the folder that it is in."""
+    return _version(Path(), name, number) / ADAPTER
 
 
 def _record(folder: Path, name: str, number: int) -> Placed:
@@ -192,15 +238,43 @@ def _record(folder: Path, name: str, number: int) -> Placed:
 
 
 def _intact(folder: Path, name: str, number: int) -> Placed:
-    """A version, found to be as it was placed."""
-    placed, files = _record(folder, name, number), _version(folder, name, number) / ADAPTER
-    if placed.digest != digest_tree(digest_files(files)):
-        raise EvidenceRefusedError(f"{files}: changed since it was placed; go back, or place a verified adapter")
+    """A version, found to be as it was placed: an adapter that shipped, its verdict, and nothing else."""
+    version = _version(folder, name, number)
+    for path in _inside(version):
+        if path.name not in ENTRIES or path.is_symlink():
+            raise _foreign(path)
+    placed, found = _record(folder, name, number), digest_tree(digest_files(version / ADAPTER))
+    if placed.digest != found:
+        raise EvidenceRefusedError(
+            f"{version / ADAPTER}: changed since it was placed; go back, or place a verified adapter"
+        )
+    verdict = parse_verdict(_verdict(version), str(version / VERDICT))
+    if (verdict.decision, verdict.adapter_digest) != ("ship", found):
+        raise EvidenceRefusedError(f"{version / VERDICT}: does not say ship for the adapter beside it")
     return placed
 
 
+def _verdict(version: Path) -> bytes:
+    try:
+        return read_within(version / VERDICT, TEXT_BYTES)
+    except OSError as error:
+        raise EvidenceRefusedError(f"{version / VERDICT}: no verdict that can be read: {error.strerror}") from None
+
+
+def _refuse_outlived(version: Path, history: Path) -> None:
+    content = _verdict(version)
+    verdict = parse_verdict(content, str(version / VERDICT))
+    refuse_outlived(
+        read_log(history),
+        adapter=verdict.adapter_digest,
+        suite=verdict.suite_digest,
+        verdict=digest_bytes(content),
+        where=str(history),
+    )
+
+
 def _point(folder: Path, name: str, number: int) -> None:
-    point_link(folder / name, Path(VERSIONS) / name / f"{number:06d}" / ADAPTER)
+    point_link(folder / name, _target(name, number))
 
 
 def _copy(adapter: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from harness.executors import Executor, GivenUp
 from harness.files import write_bytes
 from harness.merging import Failed, merge_shards
 from harness.prepare import Inputs, read_inputs
-from harness.produce import produce, train_all
+from harness.produce import produce, refuse_unshareable, train_all
 from harness.progress import Progress, SilentProgress
 from harness.store.project import ProjectFolders, project_folders
 from harness.suite.load import load_suite
@@ -61,6 +61,7 @@ def run_in_parts(
         HarnessError: what a worker met, and what `merge_shards` raises.
     """
     loaded = load_suite(order.suite, order.settings)
+    refuse_unshareable(loaded.suite)
     if loaded.suite.trainings and order.adapter is None and not order.fresh:
         progress.start("training on one worker", 1)
         (trained,) = executor.map(train_part, [order])  # kept in the cache folder, where the parts find it

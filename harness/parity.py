@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.assembly import rivals_of
+from harness.assembly import rivals_of, untold_by
 from harness.clock import Clock
 from harness.engine.local_models import find_local
 from harness.environment import cache_folder
 from harness.errors import BrokenRunError, ExitCode, InvalidInputError
-from harness.files import write_json
+from harness.files import remove, write_json
 from harness.findings import Decision, Parity
 from harness.gate.served_as_judged import JudgedAnswer, Rival, drawn_examples, judge_parity, judged_answers
 from harness.judged import find_run, suite_of, verdict_of
@@ -86,10 +86,13 @@ class Wanted:
     tolerance: float  # nats per token
     max_lora_rank: int | None  # of a server that is to load the candidate first; None: it serves it already
     recompute: bool  # compare token by token with the model in memory, not with the stored sums
+    output: Path | None  # of the report; None: beside the run folder
 
 
-def check_parity(path: Path, wanted: Wanted, *, clock: Clock, progress: Progress) -> tuple[ParityReport, StoredRun]:
+def check_parity(path: Path, wanted: Wanted, *, clock: Clock, progress: Progress) -> tuple[ParityReport, Path]:
     """Ask a server a judged run's own questions, and judge by the run's evidence whether it serves the candidate.
+
+    The report is written, and its place returned too. An earlier one goes first: it must not speak for this time.
 
     Raises:
         InvalidInputError: no judged run, an address that cannot be one, an adapter that no server could load, or
@@ -97,9 +100,18 @@ def check_parity(path: Path, wanted: Wanted, *, clock: Clock, progress: Progress
         BrokenRunError: the server does not say what it serves.
         EvidenceRefusedError: the run's evidence or verdict changed.
     """
+    run = find_run(path)
+    place = wanted.output or _beside(run)
+    if place.exists():
+        remove([place])
+    report = _report(run, wanted, clock=clock, progress=progress)
+    write_json(place, to_plain(report))
+    return report, place
+
+
+def _report(run: StoredRun, wanted: Wanted, *, clock: Clock, progress: Progress) -> ParityReport:
     if not math.isfinite(wanted.tolerance):
         raise InvalidInputError(f"--tolerance: {wanted.tolerance} is no number of nats")
-    run = find_run(path)
     verdict, suite = verdict_of(run), suite_of(run)
     if suite.decoding.temperature > 0 and not wanted.recompute:
         raise InvalidInputError(
@@ -120,7 +132,7 @@ def check_parity(path: Path, wanted: Wanted, *, clock: Clock, progress: Progress
         loads=run.folder / ADAPTER if loads is not None else None,
         progress=progress,
     )
-    report = ParityReport(
+    return ParityReport(
         run_id=run.manifest.run_id,
         suite=run.manifest.suite,
         decision=verdict.decision,
@@ -129,24 +141,18 @@ def check_parity(path: Path, wanted: Wanted, *, clock: Clock, progress: Progress
         endpoint=connection.base_url,
         model=candidate.model,
         checked=clock().isoformat(timespec="seconds"),
-        finding=judge_parity(served, judged, rivals, tolerance=wanted.tolerance),
+        finding=judge_parity(served, judged, rivals, tolerance=wanted.tolerance, untold=untold_by(rivals, run, suite)),
         answers=_pairs(served, judged),
     )
-    return report, run
 
 
-def parity_file(run: StoredRun) -> Path:
+def _beside(run: StoredRun) -> Path:
     """Where a report is kept unless told otherwise: beside the run folder.
 
     Not in it: the folder is a closed world of evidence and what is derived from it alone, and a server can be another
     one tomorrow.
     """
     return run.folder.with_name(f"{run.folder.name}.parity.json")
-
-
-def write_report(path: Path, report: ParityReport) -> None:
-    """Replace a report."""
-    write_json(path, to_plain(report))
 
 
 def base_folder(run: StoredRun, suite: Suite) -> Path | None:

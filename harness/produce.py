@@ -28,6 +28,7 @@ from harness.store.answers import ANSWERS, AnswerStore
 from harness.store.project import ProjectFolders
 from harness.store.runs import ADAPTER, SHARDS, VERDICT, abandoned_runs, begin_run, finish_run, write_evidence
 from harness.store.trainings import TRAININGS, TrainingStore
+from harness.suite.connections import unshareable_arm
 from harness.suite.schema import Suite
 from harness.suite.systems import AdapterSystem, EndpointSystem, PromptSystem
 from harness.trust.digests import digest_files, digest_model_files, digest_model_folder, digest_tree
@@ -113,9 +114,8 @@ def produce(
 ) -> Path | AlreadyPromoted | Unchanged:
     """Run the suite, or one `share` of it, and return the folder with its evidence.
 
-    Nothing is run when a finished run had the same inputs, and nothing is computed whose result is stored, unless
-    `fresh`. A candidate that is the promoted adapter is never compared with itself: nothing is run when all that it is
-    judged by is the same too, else it is judged against the other arms, and the report says so.
+    Unless `fresh`, nothing is run when a finished run had the same inputs, and nothing computed whose result is stored.
+    A promoted adapter is never compared with itself: where what it is judged by changed, the other arms remain.
 
     Raises:
         InvalidInputError: input that only the model can show to be wrong (truncated rows, a foreign adapter).
@@ -125,7 +125,8 @@ def produce(
     from harness.engine.catalogue import locate
 
     suite, stages, started = inputs.loaded.suite, _Stages(), clock()
-    _refuse_early_stop(suite, share)
+    if share is not None:
+        refuse_unshareable(suite)
     with stages.timed("load"):
         located = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
         digests = _digests(inputs, located[1])
@@ -164,12 +165,19 @@ def produce(
     return folder
 
 
-def _refuse_early_stop(suite: Suite, share: Share | None) -> None:
-    if share is not None and suite.statistics.mode != "fixed":
+def refuse_unshareable(suite: Suite) -> None:
+    """Refuse what several shards cannot compute.
+
+    Raises:
+        InvalidInputError: with the reason, and what to do.
+    """
+    if suite.statistics.mode != "fixed":
         raise InvalidInputError(
             f"statistics.mode: {suite.statistics.mode} looks at the answers in one order and stops when they suffice, "
             "which shards cannot; take `fixed`, or run it whole"
         )
+    if reason := unshareable_arm(suite):
+        raise InvalidInputError(reason)
 
 
 def _open_workshop(

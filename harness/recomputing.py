@@ -10,6 +10,7 @@ from harness.environment import quiet_libraries
 from harness.errors import EvidenceRefusedError
 from harness.gate.served_as_judged import JudgedAnswer
 from harness.records import Message
+from harness.sealing import adapter_files
 from harness.store.runs import ADAPTER, StoredRun
 from harness.suite.schema import Suite
 from harness.trust.digests import digest_model_folder
@@ -36,9 +37,7 @@ def answer_again(
 
     fix_threads()
     session = ModelSession(load(model.name, model), Meter())
-    prefix = f"{ADAPTER}/"
-    files = {name.removeprefix(prefix): sha for name, sha in run.manifest.evidence.items() if name.startswith(prefix)}
-    session.attach(suite.candidate, run.folder / ADAPTER, files)
+    session.attach(suite.candidate, run.folder / ADAPTER, adapter_files(run))
     return _answers(session, suite, asked, suite.candidate), _answers(session, suite, asked, None)
 
 

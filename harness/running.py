@@ -283,10 +283,12 @@ class Run:
             progress.say(f"{read} were read from the store; {rows} of them computed again, and equal")
 
     def _refuse_other_adapter(self) -> None:
-        """What the verdict will speak of must be what was judged."""
-        folder = self._folder / ADAPTER
-        if digest_tree(digest_files(folder)) != self._adapters[self._suite.candidate]:
-            raise BrokenRunError(f"{folder}: changed while it was judged; run the suite again")
+        """What the verdict will speak of must be what was judged, also where a server loaded it after it was read."""
+        judged = {self._folder / ADAPTER: self._adapters[self._suite.candidate]}
+        judged |= {folder: self._served[name] for name, folder in self._inputs.served_adapters.items()}
+        for folder, digest in judged.items():
+            if digest_tree(digest_files(folder)) != digest:
+                raise BrokenRunError(f"{folder}: changed while it was judged; run the suite again")
 
     def manifest(
         self,

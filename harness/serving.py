@@ -113,9 +113,11 @@ def conversations(examples: Sequence[Example], system: str | None) -> dict[str, 
 
 
 def counted_prompts(predictions: Sequence[Prediction], candidate: str) -> dict[str, int]:
-    """Example id -> the tokens of its prompt when the candidate was judged."""
+    """Example id -> the tokens of its prompt when the candidate was judged; an answer that failed counts none."""
     return {
-        row.example_id: row.prompt_tokens for row in predictions if (row.system, row.dataset) == (candidate, "test")
+        row.example_id: row.prompt_tokens
+        for row in predictions
+        if (row.system, row.dataset, row.error) == (candidate, "test", None)
     }
 
 
@@ -130,7 +132,7 @@ def ask_candidate(
 ) -> list[ServedAnswer]:
     """One answer to each conversation; errors in their place where the server fails, or does not load the adapter."""
     rendered = dict(zip(asked, render(list(asked.values())), strict=True)) if render is not None else {}
-    if any(len(one.tokens) != counted.get(key) for key, one in rendered.items()):
+    if any(key in counted and len(one.tokens) != counted[key] for key, one in rendered.items()):
         progress.say("the prompts are not compared as text: the tokenizer here is not the judged one")
         rendered = {}
     progress.start(f"ask {candidate.server.base_url} for {candidate.model}", len(asked))

@@ -53,7 +53,7 @@ def parity(  # noqa: PLR0913  an argument for each option
     Exit codes: 0 served as judged, 1 the server failed, 3 it serves something else, 4 not settled.
     """
     from harness.clock import utc_now
-    from harness.parity import Wanted, check_parity, parity_file, write_report
+    from harness.parity import Wanted, check_parity
     from harness.progress import PrintedProgress
 
     wanted = Wanted(
@@ -64,11 +64,10 @@ def parity(  # noqa: PLR0913  an argument for each option
         tolerance=tolerance,
         max_lora_rank=max_lora_rank if served_adapter else None,
         recompute=recompute,
+        output=output,
     )
     with PrintedProgress() as progress:
-        report, found = check_parity(run, wanted, clock=utc_now, progress=progress)
-    path = output or parity_file(found)
-    write_report(path, report)
+        report, path = check_parity(run, wanted, clock=utc_now, progress=progress)
     if as_json:
         from dataclasses import asdict
 

@@ -57,29 +57,62 @@ def _find_signer(key: str | None) -> Any:
     return read_signer(given, KEY_VARIABLE) if given is not None else None
 
 
-def _read_digest(_: click.Context, __: click.Parameter, text: str) -> str:
-    if not re.fullmatch("[0-9a-f]{64}", text):
+def _read_digest(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not re.fullmatch("[0-9a-f]{64}", text):
         raise click.BadParameter("write the 64 hexadecimal digits of sha256sum < suite.yaml, and nothing after them")
     return text
 
 
+def evidence_options(*, required: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add what an adapter's evidence is held to: --verdict, --suite-digest, --key, --history, --require-history.
+
+    `required` is whether the command can do nothing without a digest.
+    """
+    path = click.Path(path_type=Path)
+    log = "The committed log verdicts.jsonl, in which a newer hold stands."
+    options = (
+        click.option("--verdict", type=path, help="verdict.json; beside the adapter by default."),
+        click.option(
+            "--suite-digest",
+            required=required,
+            callback=_read_digest,
+            metavar="SHA256",
+            help="Of the suite that must have judged: sha256sum < suite.yaml, or the digest in suite.lock.",
+        ),
+        click.option("--key", type=path, metavar="FILE", help="Refuse what this public key did not sign."),
+        click.option("--history", type=path, help=log),
+        click.option("--require-history", is_flag=True, help="Refuse (5) to answer without --history."),
+    )
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def verifier(suite_digest: str, key: Path | None, history: Path | None) -> Callable[[Path, Path], Verified]:
+    """What these options ask of an adapter and its verdict; raises as `verify_adapter` does."""
+    from harness.clock import utc_now
+    from harness.trust.sign import read_public_key
+    from harness.trust.verify import verify_adapter
+
+    public = read_public_key(key) if key is not None else None
+    return lambda adapter, verdict: verify_adapter(
+        adapter, verdict, now=utc_now(), suite_digest=suite_digest, key=public, history=history
+    )
+
+
+def refuse_without_history(history: Path | None, *, required: bool) -> None:
+    """Hold a command to --require-history."""
+    if required and history is None:
+        raise EvidenceRefusedError("no --history is given, so newer verdicts cannot be checked, and that is required")
+
+
 @click.command()
 @click.argument("adapter", type=click.Path(path_type=Path))
-@click.option("--verdict", type=click.Path(path_type=Path), help="verdict.json; beside the adapter by default.")
-@click.option(
-    "--suite-digest",
-    required=True,
-    callback=_read_digest,
-    metavar="SHA256",
-    help="Of the suite that must have judged: sha256sum < suite.yaml, or the digest in suite.lock.",
-)
-@click.option(
-    "--key", type=click.Path(path_type=Path), metavar="FILE", help="Refuse what this public key did not sign."
-)
-@click.option(
-    "--history", type=click.Path(path_type=Path), help="The committed log verdicts.jsonl, in which a newer hold stands."
-)
-@click.option("--require-history", is_flag=True, help="Refuse (5) to answer without --history.")
+@evidence_options(required=True)
 @json_option
 def verify(
     adapter: Path,
@@ -91,31 +124,19 @@ def verify(
     as_json: bool,
 ) -> None:
     """Exit 0 only if a fresh, complete ship verdict speaks of exactly these adapter files."""
-    from harness.clock import utc_now
-    from harness.trust.sign import read_public_key
-    from harness.trust.verify import verify_adapter
-
-    if require_history and history is None:
-        raise EvidenceRefusedError("no --history is given, so newer verdicts cannot be checked, and that is required")
-    file = verdict or adapter.parent / "verdict.json"
-    found = verify_adapter(
-        adapter,
-        file,
-        now=utc_now(),
-        suite_digest=suite_digest,
-        key=read_public_key(key) if key is not None else None,
-        history=history,
-    )
+    refuse_without_history(history, required=require_history)
+    found = verifier(suite_digest, key, history)(adapter, verdict or adapter.parent / "verdict.json")
     step = _deploy_step(adapter, verdict, suite_digest, key, history)
     if as_json:
-        print_json({"verified": True, **_facts(found), "deploy_step": step})
+        print_json({"verified": True, **verified_facts(found), "deploy_step": step})
         return
-    for line in _lines(found):
+    for line in verified_lines(found):
         click.echo(line)
     click.echo(f"in a deploy step: {step}")
 
 
-def _facts(found: Verified) -> dict[str, Any]:
+def verified_facts(found: Verified) -> dict[str, Any]:
+    """What was verified, and what was not looked at, for --json."""
     verdict = found.verdict
     return {
         "run": verdict.run_id,
@@ -130,7 +151,8 @@ def _facts(found: Verified) -> dict[str, Any]:
     }
 
 
-def _lines(found: Verified) -> Iterator[str]:
+def verified_lines(found: Verified) -> Iterator[str]:
+    """What was verified, and what was not looked at, in words."""
     from harness.report.formatting import clean, one_line, plural
 
     verdict = found.verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -20,6 +21,9 @@ FEWEST_TELLING = 3  # compared answers that must tell the candidate from each th
 MOST_LEFT_OUT = 0.5  # of the answers, before too few are compared
 # bfloat16 and 4-bit weights move a chosen token by hundredths to tenths of a nat; another adapter by more.
 PRECISION_NATS = 0.5
+# How servers write a token that ends an answer: as nothing, or by its name ("<|im_end|>", "</s>", "[EOS]").
+_END = re.compile(r"(?:<[^<>\s]+>|\[[A-Z_]+\])?")
+WHY_UNTOLD = "judged under another prompt, at a temperature or behind a server"
 METHOD = "greedy answers, token counts of the prompts, and log-probabilities against those of the judged stack"
 
 
@@ -131,9 +135,11 @@ def judge_parity(
     rivals: Collection[Rival],
     *,
     tolerance: float,
+    untold: Sequence[str] = (),
 ) -> Parity:
     """Whether a server is shown to serve what was judged, and if not, what it seems to serve.
 
+    `rivals` answered the candidate's own prompts greedily on its own stack; `untold` names the adapters that did not.
     Two stacks whose log-probabilities differ by at most `tolerance` (nats per token) choose another token only where
     the best two are within twice that: such an answer is a near tie, and left out. Every other difference counts.
     """
@@ -150,9 +156,10 @@ def judge_parity(
         open_question, needs = next(_open_questions(served, pairs, rivals, tolerance), ("", ""))
     counts = _counts(pairs)
     shown = _shown(counts, gaps, tolerance, errors)
+    blind = f"not told apart from {', '.join(untold)} ({WHY_UNTOLD})" if untold else ""
     return Parity(
         status="fail" if difference else "undecided" if open_question else "pass",
-        reason="; ".join(filter(None, (_sentence(difference, rivals, pairs, tolerance), open_question, shown))),
+        reason="; ".join(filter(None, (_sentence(difference, rivals, pairs, tolerance), open_question, shown, blind))),
         needs=needs,
         difference=difference,
         asked=len(served),
@@ -165,7 +172,7 @@ def judge_parity(
         mean=fmean(gaps) if gaps else None,
         largest=max(gaps) if gaps else None,
         tolerance=tolerance,
-        per_token=any(judged[pair.served.example_id].logprobs is not None for pair in pairs),
+        per_token=bool(gaps) and all(pair.judged.logprobs is not None for pair in pairs if pair.gaps),
     )
 
 
@@ -203,7 +210,7 @@ def _leaves_at_a_tie(served: ServedAnswer, judged: str, most: float) -> bool:
             continue
         close = [content for content, logprob in token.others if token.logprob - logprob <= most]
         if text == judged:
-            return bool(close)  # the other token is the end, which servers write in different ways
+            return any(_END.fullmatch(bytes.fromhex(content).decode("utf-8", "replace")) for content in close)
         return any(content and judged.startswith(text + _read_from(before, content)) for content in close)
     return False
 
@@ -270,8 +277,11 @@ def _open_questions(
             f"only {len(compared)} of {len(served)} answers could be compared with their log-probabilities",
             "more prompts, or `--recompute`, which knows each token of the judged stack",
         )
-    if not any(pair.knows_prompt for pair in compared):
-        yield "the server does not count the tokens of a prompt", "a server that reports `usage`"
+    if unknown := sum(not pair.knows_prompt for pair in compared):
+        yield (
+            f"the server does not count the tokens of {unknown} of {len(compared)} prompts",
+            "a server that reports `usage`",
+        )
     for rival in rivals:
         if (telling := sum(_tells(pair, rival, tolerance) for pair in compared)) < FEWEST_TELLING:
             yield (
@@ -286,7 +296,7 @@ def _tells(pair: _Pair, rival: Rival, tolerance: float) -> bool:
     theirs = rival.answers.get(pair.served.example_id)
     if theirs is None:
         return False
-    if (theirs.text, theirs.prompt_tokens) != (pair.judged.text, pair.judged.prompt_tokens):
+    if theirs.text != pair.judged.text:
         return True
     ours = pair.judged
     if ours.logprob is None or theirs.logprob is None or not ours.length or ours.length != theirs.length:

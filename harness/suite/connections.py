@@ -73,6 +73,17 @@ def served_problems(suite: Suite) -> Iterator[tuple[Path, str]]:
                 yield (*here, "served_adapter"), f"{reason}; change `train`, or take this out"
 
 
+def unshareable_arm(suite: Suite) -> str:
+    """Why the servers of a suite cannot be asked by several shards at once; "" when they can."""
+    for name, spec in suite.systems.items():
+        if isinstance(spec, EndpointSystem) and spec.served_adapter is not None:
+            return (
+                f"systems.{name}.served_adapter: a server loads an adapter under its name once, so the shards would "
+                "shut each other out; run the suite whole, or start the server with the adapter and take this out"
+            )
+    return ""
+
+
 def _served(suite: Suite) -> Iterator[tuple[int, ServedAsJudged]]:
     return ((index, check) for index, check in enumerate(suite.checks) if isinstance(check, ServedAsJudged))
 

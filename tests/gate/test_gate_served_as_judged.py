@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from evidence_factory import SUITE, Fixture
 
-from harness.assembly import assemble_evidence
+from harness.assembly import assemble_evidence, rivals_of, untold_by
 from harness.errors import BrokenRunError
 from harness.findings import Parity
 from harness.gate.served_as_judged import JudgedAnswer, Rival, drawn_examples, judge_parity, judged_answers
 from harness.gate.verdict import decide
-from harness.records import Prediction, ServedAnswer, ServedToken
+from harness.records import Prediction, ServedAnswer, ServedToken, SystemFact
 from harness.store.facts import to_plain
 from harness.store.runs import StoredRun, read_run
 from harness.suite.checks import ServedAsJudged
@@ -80,6 +80,13 @@ def test_it_passes_when_answers_prompts_and_log_probabilities_are_the_judged_one
     assert (found.status, found.difference, found.equal, found.compared) == ("pass", "", 10, 10)
     assert found.largest == pytest.approx(5e-6) and found.mean == pytest.approx(5e-6)
     assert not found.per_token
+
+
+def test_differences_are_called_single_tokens_only_when_all_of_them_are() -> None:
+    found = parity(ours=lambda key: judged(logprobs=(-0.125,) * 4) if key == KEYS[0] else judged())
+    assert (found.status, found.compared, found.per_token) == ("pass", 10, False)
+    none = parity(lambda key: served(key, None), ours=lambda _: judged(logprobs=(-0.125,) * 4))
+    assert (none.compared, none.per_token) == (0, False)
 
 
 def test_every_token_is_compared_when_the_judged_ones_are_known_one_by_one() -> None:
@@ -185,16 +192,26 @@ def test_a_near_tie_is_found_when_tokens_are_halves_of_characters() -> None:
     assert (found.status, found.near_ties) == ("pass", 2)
 
 
-def test_a_near_tie_is_found_when_the_judged_answer_ended_there() -> None:
+def ran_on(other: str) -> Parity:
+    """Two answers that went on where the judged one ended, with `other` nearly as likely there."""
     longer = [
         ServedToken(content=b"yes".hex(), logprob=-0.1),
-        ServedToken(content=b" we".hex(), logprob=-0.7, others=(("", -0.701),)),
+        ServedToken(content=b" we".hex(), logprob=-0.7, others=((other.encode().hex(), -0.701),)),
     ]
-    found = parity(
+    return parity(
         lambda key: served(key, longer, text="yes we") if key in KEYS[:2] else right(key),
         ours=lambda key: judged("yes" if key in KEYS[:2] else "yes it is"),
     )
-    assert (found.status, found.near_ties) == ("pass", 2)
+
+
+@pytest.mark.parametrize("end", ["", "<|im_end|>", "</s>", "[EOS]", "<｜end▁of▁sentence｜>"])
+def test_a_near_tie_is_found_when_the_judged_answer_ended_there(end: str) -> None:
+    assert (ran_on(end).status, ran_on(end).near_ties) == ("pass", 2)
+
+
+@pytest.mark.parametrize("other", [" or", "<", "< b>", "[a]"])
+def test_an_answer_that_ran_on_differs_when_the_other_token_was_no_end(other: str) -> None:
+    assert (ran_on(other).status, ran_on(other).differing) == ("fail", 2)
 
 
 def test_a_near_tie_is_left_out_when_the_evidence_flags_it() -> None:
@@ -228,6 +245,11 @@ def test_it_is_undecided_when_the_server_counts_no_prompt_tokens() -> None:
     assert found.status == "undecided" and "does not count" in found.reason
 
 
+def test_it_is_undecided_when_one_compared_prompt_is_not_known() -> None:
+    found = parity(lambda key: replace(right(key), prompt_tokens=None) if key == KEYS[0] else right(key))
+    assert found.status == "undecided" and "does not count the tokens of 1 of 10 prompts" in found.reason
+
+
 def test_it_passes_without_counted_prompts_when_they_were_compared_as_text() -> None:
     assert parity(lambda key: replace(right(key), prompt_tokens=None, prompt_as_judged=True)).status == "pass"
 
@@ -243,6 +265,13 @@ def test_it_is_undecided_when_the_base_model_would_pass_as_well() -> None:
     found = parity(rivals=(same,), tolerance=0.05)
     assert found.status == "undecided" and "0 of the compared answers tell the candidate from bare" in found.reason
     assert parity(rivals=(same,), tolerance=0.01).status == "pass"
+
+
+def test_a_rival_is_not_told_apart_by_another_prompt_alone() -> None:
+    """Whatever weights the server has, it is given the candidate's prompt."""
+    same = replace(BASE, answers={key: judged(prompt_tokens=40) for key in KEYS})
+    found = parity(rivals=(same,))
+    assert found.status == "undecided" and "0 of the compared answers tell the candidate from bare" in found.reason
 
 
 def test_the_end_may_be_left_out_when_tokens_are_compared_one_by_one() -> None:
@@ -321,6 +350,42 @@ def test_the_verdict_counts_the_check_when_a_suite_declares_it(tmp_path) -> None
     _, evidence = assemble_evidence(wrong, suite)
     verdict = decide(suite, evidence)
     assert verdict.decision == "hold" and verdict.sentence.startswith("Other prompt: 20 of 20")
+
+
+ARMS = """\
+  sibling: {kind: adapter, role: baseline, from: sibling, system: plain.txt}
+  stranger: {kind: adapter, role: baseline, from: stranger, system: other.txt}
+  hosted:
+    kind: endpoint
+    base_url: http://127.0.0.1:9/v1
+    model: base
+    system: plain.txt
+    served_adapter: {name: mine, path: mine}
+"""
+
+
+def test_arms_of_another_prompt_or_behind_a_server_are_no_rivals_and_are_named(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    run = run_with(tmp_path / "run", echoed)
+    text = CHECKED.replace("benchmarks:\n", f"{ARMS}benchmarks:\n").replace("{method: lora}", "{seeds: 2}")
+    text = text.replace("role: candidate}", "role: candidate, system: plain.txt}")
+    text = text.replace("{kind: prompt, role: baseline}", "{kind: prompt, role: baseline, system: plain.txt}")
+    suite = parse_suite(text, tmp_path / "suite.yaml", {}, files=False).suite
+    (replica,) = suite.replicas
+    kinds = {replica: "adapter", "sibling": "adapter", "stranger": "adapter", "hosted": "endpoint"}
+    more = [SystemFact(name=name, kind=kind, role="baseline", signature="") for name, kind in kinds.items()]
+    prompts = {f"prompt:{name}": "p" * 64 for name in ("candidate", "bare", "sibling", "hosted")}
+    manifest = replace(
+        run.manifest,
+        systems=(*run.manifest.systems, *more),
+        digests={**run.manifest.digests, **prompts, "prompt:stranger": "q" * 64},
+    )
+    run = replace(run, manifest=manifest)
+    rivals = rivals_of(run, suite)
+    assert [(rival.name, rival.is_base) for rival in rivals] == [("bare", True), (replica, False), ("sibling", False)]
+    untold = untold_by(rivals, run, suite)
+    assert untold == ("stranger", "hosted")
+    found = judge_parity([], {}, rivals, tolerance=1e-3, untold=untold)
+    assert "not told apart from stranger, hosted (judged under another prompt" in found.reason
 
 
 def test_the_evidence_is_refused_when_the_server_was_asked_other_rows(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -116,6 +116,26 @@ def test_a_run_that_stops_early_has_no_shards(suite: Path) -> None:
     assert (code, "which shards cannot" in output) == (2, True), output
 
 
+@pytest.mark.parametrize("parts", ["--shard=0/2", "--workers=2"])
+def test_a_run_whose_server_loads_the_adapter_of_an_arm_has_no_shards(suite: Path, tmp_path: Path, parts: str) -> None:
+    """The second would find the name taken, and all its answers would be errors."""
+    (tmp_path / "baselines").mkdir()
+    copy = shutil.copytree(suite, tmp_path / "hosted")
+    arm = (
+        "  hosted: {kind: endpoint, base_url: 'http://127.0.0.1:9/v1', model: base, "
+        "served_adapter: {name: mine, path: mine}}\n"
+    )
+    text = (copy / "suite.yaml").read_text()
+    (copy / "suite.yaml").write_text(text.replace("systems:\n", f"systems:\n{arm}"))
+    (copy / "mine").mkdir()
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+    (copy / "mine" / "adapter_config.json").write_text(json.dumps(config))
+    (copy / "mine" / "adapter_model.safetensors").write_bytes(b"weights")
+    code, output = call("run", copy, parts)
+    assert (code, "systems.hosted.served_adapter" in output) == (2, True), output
+    assert "run the suite whole" in output
+
+
 def test_the_parts_of_one_process_are_the_run_too(suite: Path, whole: Path) -> None:
     code, found = call("run", suite, "--workers", "2", "--json")
     assert code in {3, 4}, found

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from click.testing import CliRunner, Result
 from evidence_factory import SUITE, Fixture
 
 from harness.cli.main import main
-from harness.deploying import Placed, Server, examine_folder, place_adapter, roll_back
+from harness.deploying import VERSIONS, Placed, Server, examine_folder, place_adapter, roll_back
 from harness.errors import EvidenceRefusedError, InvalidInputError
 from harness.judge import judge_run
 from harness.records import RunManifest
-from harness.store.facts import read_record
+from harness.store.facts import read_record, to_plain
 from harness.store.runs import MANIFEST, finish_run
-from harness.trust.verify import verify_adapter
+from harness.trust.digests import digest_files, digest_tree
+from harness.trust.history import append_entry, next_sequence, read_log
+from harness.trust.verify import Verified, verify_adapter
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SUITE_DIGEST = hashlib.sha256(SUITE.encode()).hexdigest()
@@ -30,7 +33,7 @@ SERVER = Server(max_lora_rank=16, base_model=None)
 CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
 
 
-def verify(adapter: Path, verdict: Path) -> object:
+def verify(adapter: Path, verdict: Path) -> Verified:
     return verify_adapter(adapter, verdict, now=NOW, suite_digest=SUITE_DIGEST)
 
 
@@ -48,7 +51,8 @@ def shipped(folder: Path, *, weights: bytes = b"weights", fixture: Fixture | Non
 def place(adapter: Path, folder: Path, name: str = "triage", *, server: Server = SERVER) -> Placed:
     folder.mkdir(exist_ok=True)
     verdict = adapter.parent / "verdict.json"
-    return place_adapter(adapter, folder, name, verdict=verdict, verify=verify, server=server, clock=lambda: NOW)
+    placed, _ = place_adapter(adapter, folder, name, verdict=verdict, verify=verify, server=server, clock=lambda: NOW)
+    return placed
 
 
 def weights(folder: Path, name: str = "triage") -> bytes:
@@ -168,14 +172,122 @@ def test_names_are_served_side_by_side(tmp_path: Path) -> None:
     assert [placed.name for placed in examine_folder(served)] == ["one", "two"]
 
 
-@pytest.mark.parametrize("where", ["other", ".versions/other", ".versions/triage/mine"])
+def by_hand(served: Path, adapter: Path, *, verdict: Path | None, number: str = "000002") -> Path:
+    """A version with a note of its own, as the guard would write it."""
+    version = served / ".versions" / "triage" / number
+    shutil.copytree(adapter, version / "adapter")
+    noted = Placed(
+        name="triage",
+        number=int(number),
+        digest=digest_tree(digest_files(adapter)),
+        base="base",
+        placed=NOW.isoformat(),
+        replaces=1,
+    )
+    (version / "placed.json").write_text(json.dumps(to_plain(noted)))
+    if verdict is not None:
+        shutil.copyfile(verdict, version / "verdict.json")
+    return version
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "other",
+        "evil.part",
+        ".versions/other",
+        ".versions/triage/mine",
+        ".versions/triage/evil.part",
+        ".versions/triage/1",
+        ".versions/triage/000001/evil",
+    ],
+)
 def test_what_nobody_placed_is_told(where: str, tmp_path: Path) -> None:
     served = tmp_path / "served"
     adapter = shipped(tmp_path / "run")
     place(adapter, served)
     shutil.copytree(adapter, served / where)
-    with pytest.raises(EvidenceRefusedError):
+    with pytest.raises(EvidenceRefusedError, match="nobody verified it"):
         examine_folder(served)
+
+
+@pytest.mark.parametrize("where", [".versions", ".versions/triage", ".versions/triage/000001"])
+def test_a_link_in_the_place_of_a_folder_of_the_guard_is_told(where: str, tmp_path: Path) -> None:
+    """And nothing is swept where it leads."""
+    served = tmp_path / "served"
+    place(shipped(tmp_path / "run"), served)
+    elsewhere = shutil.move(served / where, tmp_path / "elsewhere")
+    (Path(elsewhere) / ".mine.part").write_bytes(b"")
+    (served / where).symlink_to(elsewhere)
+    with pytest.raises(EvidenceRefusedError, match="nobody verified it"):
+        examine_folder(served)
+    assert (Path(elsewhere) / ".mine.part").exists()
+
+
+@pytest.mark.parametrize("where", [".evil.part", ".versions/triage/.evil.part", ".versions/triage/.000002.0a.part"])
+def test_what_a_kill_left_unfinished_is_gone_when_the_folder_is_examined(where: str, tmp_path: Path) -> None:
+    """A copy that nobody verified yet, which the resolver would find by its path."""
+    served = tmp_path / "served"
+    adapter = shipped(tmp_path / "run")
+    place(adapter, served)
+    shutil.copytree(adapter, served / where / "adapter")
+    tamper(served / where / "adapter")
+    assert [placed.number for placed in examine_folder(served)] == [1]
+    assert not (served / where).exists()
+
+
+def test_a_version_by_hand_is_told_when_no_ship_verdict_on_it_lies_beside_it(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    placed = shipped(tmp_path / "run")
+    place(placed, served)
+    other = shipped(tmp_path / "other", weights=b"other")
+    held = shipped(tmp_path / "held", weights=b"held", fixture=Fixture(candidate_right=lambda i: False))
+    for adapter, verdict, said in (
+        (other, None, "no verdict that can be read"),
+        (other, placed.parent / "verdict.json", "does not say ship for the adapter beside it"),
+        (held, held.parent / "verdict.json", "does not say ship for the adapter beside it"),
+    ):
+        version = by_hand(served, adapter, verdict=verdict)
+        with pytest.raises(EvidenceRefusedError, match=said):
+            examine_folder(served)
+        shutil.rmtree(version)
+    by_hand(served, other, verdict=other.parent / "verdict.json")
+    assert len(examine_folder(served)) == 1
+
+
+def test_a_name_is_told_when_its_link_leads_to_another_number_than_it_seems(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    place(shipped(tmp_path / "run"), served)
+    (served / "triage").unlink()
+    (served / "triage").symlink_to(Path(".versions", "triage", "1", "adapter"))
+    with pytest.raises(EvidenceRefusedError, match="nobody verified it"):
+        examine_folder(served)
+
+
+def test_a_refusal_names_the_given_files(tmp_path: Path) -> None:
+    """And not the copies, which are gone by then."""
+    served, adapter = tmp_path / "served", shipped(tmp_path / "run")
+    verdict = shutil.move(adapter.parent / "verdict.json", tmp_path / "mine.json")
+    served.mkdir()
+
+    def refusal(suite_digest: str = SUITE_DIGEST, *, rank: int = 16) -> str:
+        with pytest.raises((EvidenceRefusedError, InvalidInputError)) as caught:
+            place_adapter(
+                adapter,
+                served,
+                "triage",
+                verdict=Path(verdict),
+                verify=lambda a, v: verify_adapter(a, v, now=NOW, suite_digest=suite_digest),
+                server=Server(max_lora_rank=rank, base_model=None),
+                clock=lambda: NOW,
+            )
+        assert VERSIONS not in str(caught.value)
+        return str(caught.value)
+
+    assert refusal("0" * 64).startswith(f"{verdict}: given by another suite")
+    assert refusal(rank=4).startswith(f"{adapter / 'adapter_config.json'}: `r` is 8")
+    tamper(adapter)
+    assert refusal().startswith(f"{adapter / 'adapter_model.safetensors'}: not the file that was judged")
 
 
 def test_a_folder_or_a_foreign_link_of_that_name_is_not_replaced(tmp_path: Path) -> None:
@@ -188,7 +300,7 @@ def test_a_folder_or_a_foreign_link_of_that_name_is_not_replaced(tmp_path: Path)
             place(adapter, served, name)
 
 
-@pytest.mark.parametrize("name", ["../up", ".hidden", "a/b", "", "a b"])
+@pytest.mark.parametrize("name", ["../up", ".hidden", "a/b", "", "a b", "prod.part"])
 def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="--name"):
         place(shipped(tmp_path / "run"), tmp_path / "served", name)
@@ -295,6 +407,70 @@ def test_the_command_refuses_with_5_what_is_not_verified(fresh: Path, tmp_path: 
     assert list(path.name for path in served.iterdir() if path.name != ".versions") == []
     shutil.copytree(fresh, served / "by-hand")
     assert guard(served).exit_code == 5
+
+
+def test_the_command_says_what_was_not_checked(fresh: Path, tmp_path: Path) -> None:
+    """As `harness verify` does."""
+    served = tmp_path / "served"
+    served.mkdir()
+    found = place_by_command(fresh, served)
+    assert "unsigned: this proves" in found.output and "newer verdicts were not checked" in found.output
+    facts = json.loads(place_by_command(fresh, served, "--json").output)
+    assert (facts["signed_by"], facts["history_checked"], facts["accepted"]) == (None, False, {})
+    refused = place_by_command(fresh, served, "--require-history")
+    assert refused.exit_code == 5 and "no --history is given" in refused.output
+    assert guard(served, "--rollback", "triage", "--require-history").exit_code == 5
+    back = guard(served, "--rollback", "triage")
+    assert back.exit_code == 0 and "newer verdicts were not checked" in back.output
+
+
+def test_the_command_places_and_goes_back_only_to_what_no_newer_hold_stands_against(
+    fresh: Path, tmp_path: Path
+) -> None:
+    served, log = tmp_path / "served", tmp_path / "registry" / "fixture" / "verdicts.jsonl"
+    served.mkdir()
+    judge_run(fresh.parent, lambda: datetime.now(UTC) - timedelta(minutes=1), registry=tmp_path / "registry")
+    checked = place_by_command(fresh, served, "--history", log, "--require-history", "--json")
+    assert checked.exit_code == 0 and json.loads(checked.output)["history_checked"] is True
+    assert place_by_command(fresh, served).exit_code == 0
+    back = guard(served, "--rollback", "triage", "--history", log, "--require-history", "--json")
+    assert back.exit_code == 0 and json.loads(back.output)["history_checked"] is True
+    assert place_by_command(fresh, served).exit_code == 0
+    (entry,) = [entry for entry in read_log(log) if entry.event == "ship"]
+    with next_sequence(log, adapter=entry.adapter, suite=entry.suite) as number:
+        append_entry(log, replace(entry, sequence=number, event="hold", verdict="0" * 64))
+    assert place_by_command(fresh, served, "--history", log).exit_code == 5
+    refused = guard(served, "--rollback", "triage", "--history", log)
+    assert refused.exit_code == 5 and "a newer verdict on this adapter is hold" in refused.output
+    assert os.readlink(served / "triage") == ".versions/triage/000003/adapter"
+
+
+GIVEN = {
+    "--verdict": "verdict.json",
+    "--suite-digest": "0" * 64,
+    "--key": "key.pub",
+    "--base-model": "base",
+    "--max-lora-rank": "16",
+}
+OF_HISTORY = {"--history": "verdicts.jsonl", "--require-history": None}
+
+
+@pytest.mark.parametrize("option", [*GIVEN, *OF_HISTORY])
+def test_an_option_is_refused_when_its_check_would_not_be_made(option: str, fresh: Path, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    assert place_by_command(fresh, served).exit_code == place_by_command(fresh, served).exit_code == 0
+    given = [part for part in (option, (GIVEN | OF_HISTORY)[option]) if part is not None]
+    examined = guard(served, *given)
+    assert examined.exit_code == 2 and f"{option} would check nothing here" in examined.output
+    if option in GIVEN:
+        assert guard(served, "--rollback", "triage", *given).exit_code == 2
+    assert os.readlink(served / "triage") == ".versions/triage/000002/adapter"
+
+
+def test_a_digest_that_cannot_be_one_is_a_usage_error(fresh: Path, tmp_path: Path) -> None:
+    found = place_by_command(fresh, tmp_path, digest="nonsense")
+    assert found.exit_code == 2 and "64 hexadecimal digits" in found.output
 
 
 @pytest.mark.parametrize(

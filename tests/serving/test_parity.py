@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -181,6 +182,17 @@ def test_nothing_is_said_when_the_server_fails(run: Path, server: ModelServer) -
     assert (code, found["errors"], found["status"]) == (1, 16, "undecided")
 
 
+def test_an_earlier_report_is_gone_when_the_server_could_not_be_asked(
+    run: Path, server: ModelServer, tmp_path: Path
+) -> None:
+    for more in ((), ("--output", tmp_path / "report.json")):
+        assert parity(run, server, "candidate", *more)[0] == 0
+        report = more[1] if more else run.parent / f"{run.name}.parity.json"
+        assert json.loads(Path(report).read_text())["finding"]["status"] == "pass"
+        broken = harness("parity", run, "--endpoint", "http://127.0.0.1:9/v1", *more)
+        assert broken.exit_code == 1 and not Path(report).exists(), broken.output
+
+
 def test_the_adapter_is_loaded_before_and_unloaded_after(run: Path, server: ModelServer) -> None:
     server.loads_adapters = True
     code, found = parity(run, server, "fresh", "--served-adapter")
@@ -304,6 +316,34 @@ def test_a_suite_holds_when_its_server_computes_otherwise(server: ModelServer, t
 def test_a_suite_is_undecided_on_it_when_its_server_loads_nothing(server: ModelServer, tmp_path: Path) -> None:
     check = served_check(harness("run", suite_with(tmp_path, server), "--json"))
     assert check["status"] == "undecided" and "16 of 16 questions got no answer" in check["reason"]
+
+
+class Swapping(ModelServer):
+    """A server in whose sight the folder of an adapter changes once it is loaded."""
+
+    def _respond(self, path: str, body: dict[str, Any]) -> bytes:
+        answer = super()._respond(path, body)
+        if path == "/v1/load_lora_adapter":
+            (Path(body["lora_path"]) / "README.md").write_text("other")
+        return answer
+
+
+def test_a_run_breaks_when_the_adapter_that_a_server_loads_changed_since_it_was_read(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "baselines").mkdir()
+    folder = tmp_path / "suites" / "tiny"
+    with Swapping(
+        run.parents[2] / "suites" / "tiny" / "model", {"base": None}, loads_adapters=True
+    ).running() as server:
+        hosted = (
+            f"  hosted: {{kind: endpoint, base_url: '{server.url}', model: base, system: plain.txt, "
+            "served_adapter: {name: mine, path: mine}}"
+        )
+        systems = f"{SYSTEMS.rsplit(chr(10), 1)[0]}\n{hosted}"
+        suite = write_tiny_suite(folder, test_rows=12, systems=systems, train=TRAIN, decoding=DECODING)
+        shutil.copytree(run / "adapter", suite / "mine")
+        result = harness("run", suite)
+    assert result.exit_code == 1 and "mine: changed while it was judged" in result.output, result.output
+    assert "/v1/chat/completions" in server.calls
 
 
 def test_the_server_is_asked_once_when_the_shards_of_a_run_are_merged(server: ModelServer, tmp_path: Path) -> None:
