@@ -61,7 +61,7 @@ def run_in_parts(
         HarnessError: what a worker met, and what `merge_shards` raises.
     """
     loaded = load_suite(order.suite, order.settings)
-    refuse_unshareable(loaded.suite)
+    refuse_unshareable(loaded.suite, Share(0, workers))
     if loaded.suite.trainings and order.adapter is None and not order.fresh:
         progress.start("training on one worker", 1)
         (trained,) = executor.map(train_part, [order])  # kept in the cache folder, where the parts find it

@@ -114,17 +114,27 @@ def _mismatch(needed: Requirement) -> str:
     return "" if fits else f"{needed.name} is {version}, tested is {needed.specifier}"
 
 
+def _tested(name: str) -> str:
+    """A library for pip in the range that the package itself asks for; without one where nothing says it."""
+    try:
+        asked = map(Requirement, metadata.requires(PACKAGE) or ())
+    except metadata.PackageNotFoundError:
+        return name
+    return next((f"'{item.name}{item.specifier}'" for item in asked if item.name == name), name)
+
+
 def _torch() -> Iterator[Finding]:
     """Whether torch can be imported and computes, and on what."""
     problem, told = _ask([sys.executable, "-P", "-c", TORCH], TORCH_SECONDS)
+    anew = f"pip install --force-reinstall {_tested('torch')}"
     if problem:
         found = f"its import, in a process of its own, failed: {problem}"
-        yield _finding("torch", found, "pip install --force-reinstall torch", passed=False)
+        yield _finding("torch", found, anew, passed=False)
         return
     facts = json.loads(told)
     found = f"{facts['version']} was imported and multiplied two matrices in float32"
     found += "" if facts["float32"] else ", wrongly"
-    yield _finding("torch", found, "pip install --force-reinstall torch", passed=facts["float32"])
+    yield _finding("torch", found, anew, passed=facts["float32"])
     idle = facts["cuda"] is not None and facts["device"] == "the CPU"
     half = "bfloat16 works too" if facts["bfloat16"] else "bfloat16 does not work, and is not needed"
     found = f"torch computes on {facts['device']} with {facts['threads']} threads; {half}"

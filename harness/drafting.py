@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.data.columns import Columns
-from harness.proposing import Proposal
+from harness.proposing import LONGEST_ROW, MOST_NEW_TOKENS, Proposal
 from harness.stats.proportion import cases_needed
 from harness.suite.schema import Statistics
 
@@ -77,10 +77,14 @@ def _training(proposal: Proposal, facts: Facts) -> Iterator[str]:
     yield f"  learning_rate: {'5e-5' if facts.are_preferences else '2e-4'}"
     yield "  epochs: 3"
     if proposal.max_length is not None:
-        yield f"  max_length: {proposal.max_length}   # tokens; your longest row fits"
+        most = "the most that is proposed; longer rows are refused, and named by `harness lint`"
+        fits = most if proposal.max_length == LONGEST_ROW else "your longest row fits"
+        yield f"  max_length: {proposal.max_length}   # tokens; {fits}"
     yield "  early_stopping: {patience: 2, min_delta: 0.0}"
     yield ""
-    yield f"decoding: {{max_new_tokens: {proposal.max_new_tokens}}}   # more than your longest answer is likely to need"
+    most = "the most that is proposed; longer answers are cut off, and named by `harness lint`"
+    room = most if proposal.max_new_tokens == MOST_NEW_TOKENS else "more than your longest answer is likely to need"
+    yield f"decoding: {{max_new_tokens: {proposal.max_new_tokens}}}   # {room}"
 
 
 def _systems(proposal: Proposal, facts: Facts) -> Iterator[str]:

@@ -1,17 +1,23 @@
-"""Find the finished run that had exactly these inputs, so that nothing is computed twice."""
+"""What is known before anything is computed: the finished run of these inputs, or that they shipped already."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.clock import Clock
 from harness.environment import source_digest
 from harness.errors import BrokenRunError, EvidenceRefusedError
 from harness.prepare import Inputs
-from harness.store.runs import MANIFEST, read_run
+from harness.progress import Progress
+from harness.store.project import ProjectFolders
+from harness.store.runs import MANIFEST, VERDICT, read_run
 from harness.strict_json import StrictJsonError, canonical, parse
 from harness.suite.systems import AdapterSystem
 from harness.trust.digests import digest_bytes, digest_file, digest_files, digest_tree
+from harness.trust.history import log_path
+from harness.trust.verify import verify_adapter
 
 INPUTS, GROUND = "inputs", "ground"  # the names of these digests in a manifest
 
@@ -89,3 +95,77 @@ def _benchmark_files(inputs: Inputs) -> dict[str, str]:
         if folder is not None:
             found[name] = digest_tree(digest_files(inputs.loaded.resolve(folder)))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyPromoted:
+    """The candidate is, byte for byte, the promoted adapter, all that it was judged by is the same, and it verifies."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A finished run had exactly these inputs, so its evidence is the evidence of this one."""
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of these inputs before anything is computed."""
+
+    inputs: Inputs
+    folders: ProjectFolders
+    digests: Mapping[str, str]
+    clock: Clock
+    progress: Progress
+    anew: bool  # nothing earlier counts
+
+    def run(self) -> Unchanged | None:
+        """The finished run of exactly these inputs."""
+        if self.anew:
+            return None
+        earlier = find_unchanged(self.folders.reports, self.inputs.loaded.suite.suite, self.digests[INPUTS])
+        return Unchanged(earlier) if earlier is not None else None
+
+    def promoted(self, files: Mapping[str, str]) -> AlreadyPromoted | None:
+        """Whether these files shipped by exactly what they would be judged by now, and may still go out."""
+        if self.anew or self.inputs.promoted is None or not _is_promoted(self.inputs, files):
+            return None
+        record, registry = self.inputs.promoted.record, self.folders.baselines
+        try:
+            found = verify_adapter(
+                self.inputs.promoted.adapter,
+                registry / record.suite / record.name / VERDICT,
+                now=self.clock(),
+                suite_digest=self.inputs.loaded.digest,
+                history=log_path(registry, record.suite),
+            )
+        except EvidenceRefusedError as error:
+            self.progress.say(f"promoted as {record.name}, but its verdict does not stand any more: {error}")
+            return None
+        return AlreadyPromoted(record.name) if found.verdict.digests.get(GROUND) == self.digests[GROUND] else None
+
+
+def given_files(inputs: Inputs) -> dict[str, str]:
+    """File -> SHA-256 of the candidate that was trained elsewhere; none when the candidate is trained here."""
+    given = inputs.admitted.get(inputs.loaded.suite.candidate)
+    return dict(given.files) if given is not None else {}
+
+
+def _is_promoted(inputs: Inputs, files: Mapping[str, str]) -> bool:
+    return inputs.promoted is not None and dict(files) == dict(inputs.promoted.record.adapter_files)
+
+
+def without_promoted(inputs: Inputs, candidate: Mapping[str, str]) -> Inputs:
+    """The inputs without the promoted adapter as a baseline, where these files of the candidate are its own."""
+    if not _is_promoted(inputs, candidate):
+        return inputs
+    names = [
+        name
+        for name, spec in inputs.loaded.suite.systems.items()
+        if isinstance(spec, AdapterSystem) and spec.source == "promoted"
+    ]
+    why = "it is the candidate itself, which is not compared with itself"
+    return replace(inputs, absent={**inputs.absent, **dict.fromkeys(names, why)})

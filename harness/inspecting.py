@@ -11,7 +11,17 @@ from harness.errors import BrokenRunError, InvalidInputError
 from harness.files import write_bytes
 from harness.findings import CheckResult
 from harness.judged import pick, read_scores, suite_of, verdict_of
-from harness.records import BASE_MODEL, Example, Prediction, QuestionOutcome, Score, ScoredAnswer, ScoreResult
+from harness.records import (
+    BASE_MODEL,
+    BEST,
+    WORST,
+    Example,
+    Prediction,
+    QuestionOutcome,
+    Score,
+    ScoredAnswer,
+    ScoreResult,
+)
 from harness.store.frames import FORMATS, comparison_frame
 from harness.store.runs import StoredRun
 from harness.suite.checks import (
@@ -28,7 +38,6 @@ from harness.suite.schema import Suite
 
 ALWAYS_ON = "The adapter must change something: an adapter without effect is no tie, it is broken."
 SHOWN_ITEMS = 5
-WORST, BEST = 0.0, 1.0  # what a missing score counts as, of the candidate and of a baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

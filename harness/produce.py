@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.candidates import Workshop
 from harness.clock import Clock, monotonic_seconds
-from harness.earlier import GROUND, INPUTS, find_unchanged, ground_digest, inputs_digest
+from harness.earlier import (
+    GROUND,
+    INPUTS,
+    AlreadyPromoted,
+    Known,
+    Unchanged,
+    given_files,
+    ground_digest,
+    inputs_digest,
+    without_promoted,
+)
 from harness.engine.local_models import find_local
 from harness.engine.share import Share
 from harness.environment import cache_folder, numerics, quiet_libraries
-from harness.errors import EvidenceRefusedError, InvalidInputError
+from harness.errors import InvalidInputError
 from harness.files import hold, new_folder, remove_tree
 from harness.leak_search import among_answered, search_leaks
 from harness.preferring import declared_judges
@@ -26,15 +36,14 @@ from harness.running import Run
 from harness.serving import JudgedStack, ask_served_checks, served_candidates
 from harness.store.answers import ANSWERS, AnswerStore
 from harness.store.project import ProjectFolders
-from harness.store.runs import ADAPTER, SHARDS, VERDICT, abandoned_runs, begin_run, finish_run, write_evidence
+from harness.store.runs import ADAPTER, SHARDS, abandoned_runs, begin_run, finish_run, write_evidence
 from harness.store.trainings import TRAININGS, TrainingStore
 from harness.suite.connections import unshareable_arm
 from harness.suite.schema import Suite
-from harness.suite.systems import AdapterSystem, EndpointSystem, PromptSystem
+from harness.suite.systems import EndpointSystem, PromptSystem
 from harness.trust.digests import digest_files, digest_model_files, digest_model_folder, digest_tree
 from harness.trust.history import log_path, note_start
 from harness.trust.verdicts import timestamp
-from harness.trust.verify import verify_adapter
 
 if TYPE_CHECKING:
     from harness.engine.meter import Meter
@@ -52,54 +61,6 @@ class _Stages:
         started = monotonic_seconds()
         yield
         self.seconds[name] = round(self.seconds.get(name, 0.0) + monotonic_seconds() - started, 3)
-
-
-@dataclass(frozen=True, slots=True)
-class AlreadyPromoted:
-    """The candidate is, byte for byte, the promoted adapter, all that it was judged by is the same, and it verifies."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """A finished run had exactly these inputs, so its evidence is the evidence of this one."""
-
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known of these inputs before anything is computed."""
-
-    inputs: Inputs
-    folders: ProjectFolders
-    digests: Mapping[str, str]
-    clock: Clock
-    progress: Progress
-
-    def run(self) -> Unchanged | None:
-        """The finished run of exactly these inputs."""
-        earlier = find_unchanged(self.folders.reports, self.inputs.loaded.suite.suite, self.digests[INPUTS])
-        return Unchanged(earlier) if earlier is not None else None
-
-    def promoted(self, files: Mapping[str, str]) -> AlreadyPromoted | None:
-        """Whether these files shipped by exactly what they would be judged by now, and may still go out."""
-        if self.inputs.promoted is None or not _is_promoted(self.inputs, files):
-            return None
-        record, registry = self.inputs.promoted.record, self.folders.baselines
-        try:
-            found = verify_adapter(
-                self.inputs.promoted.adapter,
-                registry / record.suite / record.name / VERDICT,
-                now=self.clock(),
-                suite_digest=self.inputs.loaded.digest,
-                history=log_path(registry, record.suite),
-            )
-        except EvidenceRefusedError as error:
-            self.progress.say(f"promoted as {record.name}, but its verdict does not stand any more: {error}")
-            return None
-        return AlreadyPromoted(record.name) if found.verdict.digests.get(GROUND) == self.digests[GROUND] else None
 
 
 def produce(
@@ -125,16 +86,15 @@ def produce(
     from harness.engine.catalogue import locate
 
     suite, stages, started = inputs.loaded.suite, _Stages(), clock()
-    if share is not None:
-        refuse_unshareable(suite)
+    refuse_unshareable(suite, share)
     with stages.timed("load"):
         located = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
         digests = _digests(inputs, located[1])
-    judges, servers = declared_judges(inputs.loaded), served_candidates(inputs.loaded)
+    judges = declared_judges(inputs.loaded)
     # What a server answers can change behind its name, so an arm or a judge of that kind is asked anew.
-    anew = bool(_remote_systems(inputs) or judges or servers or fresh or share)
-    known = _Known(inputs, folders, digests, clock, progress)
-    if not anew and (done := known.run() or known.promoted(_given_files(inputs))) is not None:
+    anew = bool(_remote_systems(inputs) or judges or served_candidates(inputs.loaded) or fresh or share)
+    known = Known(inputs, folders, digests, clock, progress, anew)
+    if (done := known.run() or known.promoted(given_files(inputs))) is not None:
         return done
     from harness.engine.seeding import fix_threads
 
@@ -150,10 +110,10 @@ def produce(
         with stages.timed("train"):
             history = workshop.make_candidate(folder / ADAPTER)
         made = digest_files(folder / ADAPTER)
-        if not anew and (already := known.promoted(made)) is not None:
+        if (already := known.promoted(made)) is not None:
             remove_tree(folder)  # nothing was found out that is not in the registry
             return already
-        inputs = _without_promoted(inputs, made)
+        inputs = without_promoted(inputs, made)
         with stages.timed("train"):
             workshop.make_others(folder)
         with stages.timed("load"):
@@ -165,12 +125,14 @@ def produce(
     return folder
 
 
-def refuse_unshareable(suite: Suite) -> None:
-    """Refuse what several shards cannot compute.
+def refuse_unshareable(suite: Suite, share: Share | None) -> None:
+    """Refuse what a share of several cannot compute; one that computes all, None, can.
 
     Raises:
         InvalidInputError: with the reason, and what to do.
     """
+    if share is None:
+        return
     if suite.statistics.mode != "fixed":
         raise InvalidInputError(
             f"statistics.mode: {suite.statistics.mode} looks at the answers in one order and stops when they suffice, "
@@ -365,35 +327,12 @@ def _workshop_alone(inputs: Inputs, progress: Progress, clock: Clock) -> Worksho
     return _open_workshop(inputs, name, folder, digest_model_folder(folder), progress, clock, fresh=False)
 
 
-def _given_files(inputs: Inputs) -> dict[str, str]:
-    """File -> SHA-256 of the candidate that was trained elsewhere; none when the candidate is trained here."""
-    given = inputs.admitted.get(inputs.loaded.suite.candidate)
-    return dict(given.files) if given is not None else {}
-
-
 def _note_start(inputs: Inputs, registry: Path, run_id: str, now: datetime) -> None:
     """Where the candidate is known already, say in the log of verdicts that it is judged again."""
-    loaded, files = inputs.loaded, _given_files(inputs)
+    loaded, files = inputs.loaded, given_files(inputs)
     if files:
         log = log_path(registry, loaded.suite.suite)
         note_start(log, adapter=digest_tree(files), suite=loaded.digest, run_id=run_id, time=timestamp(now))
-
-
-def _is_promoted(inputs: Inputs, files: Mapping[str, str]) -> bool:
-    return inputs.promoted is not None and dict(files) == dict(inputs.promoted.record.adapter_files)
-
-
-def _without_promoted(inputs: Inputs, candidate: Mapping[str, str]) -> Inputs:
-    """The inputs without the promoted adapter as a baseline, where these files of the candidate are its own."""
-    if not _is_promoted(inputs, candidate):
-        return inputs
-    names = [
-        name
-        for name, spec in inputs.loaded.suite.systems.items()
-        if isinstance(spec, AdapterSystem) and spec.source == "promoted"
-    ]
-    why = "it is the candidate itself, which is not compared with itself"
-    return replace(inputs, absent={**inputs.absent, **dict.fromkeys(names, why)})
 
 
 def _run_id(started: datetime, inputs: Inputs) -> str:

@@ -92,6 +92,7 @@ class Unscored:
 
 
 ScoreResult = Score | Unscored
+WORST, BEST = 0.0, 1.0  # of every scorer; what a missing score counts as, of the candidate and of a baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

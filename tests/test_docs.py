@@ -40,7 +40,8 @@ def test_every_package_has_its_row() -> None:
 
 
 def test_every_exit_code_is_explained() -> None:
-    rows = {int(code) for code in re.findall(r"^\| (\d+) \| ", README, re.MULTILINE)}
+    (section,) = re.findall(r"^## Exit codes\n(.+?)^## ", README, re.DOTALL | re.MULTILINE)
+    rows = {int(code) for code in re.findall(r"^\| (\d+) \| ", section, re.MULTILINE)}
     assert rows == {int(code) for code in ExitCode}
 
 

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.completion import complete_runs
 from harness.cli.output import json_option, load, print_json, suite_options
+from harness.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from harness.advice import Advice, Found
+    from harness.store.runs import StoredRun
 
 
 @click.command()
 @suite_options
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=click.Path(path_type=Path), required=False, shell_complete=complete_runs)
 @json_option
 def advise(suite: Path, settings: tuple[str, ...], run: Path | None, as_json: bool) -> None:
     """Say what to try before fine-tuning for the suite's goal, what the suite lacks, and what its last run found."""
@@ -24,17 +27,30 @@ def advise(suite: Path, settings: tuple[str, ...], run: Path | None, as_json: bo
     from harness.prepare import read_inputs
     from harness.store.facts import to_plain
     from harness.store.project import project_folders
-    from harness.store.runs import latest_run, read_run
+    from harness.store.runs import latest_run
 
     loaded = load(suite, settings)
     folders = project_folders(loaded.folder)
     inputs = read_inputs(loaded, registry=folders.baselines)
-    stored = read_run(run) if run is not None else latest_run(folders.reports, loaded.suite.suite)
+    name = loaded.suite.suite
+    stored = _own_run(run, name) if run is not None else latest_run(folders.reports, name)
     advice = advise(inputs, stored)
     if as_json:
         print_json(to_plain(advice))
         return
     click.echo("\n".join(_lines(advice)))
+
+
+def _own_run(folder: Path, suite: str) -> StoredRun:
+    from harness.store.runs import read_run
+
+    stored = read_run(folder)
+    if stored.manifest.suite != suite:
+        raise InvalidInputError(
+            f"{folder}: a run of the suite {stored.manifest.suite!r}, not of {suite!r}; "
+            "give a run of this suite, or none for its last one"
+        )
+    return stored
 
 
 def _lines(advice: Advice) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.completion import complete_runs
 from harness.cli.output import Share, json_option, print_json
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("baseline", type=click.Path(path_type=Path))
-@click.argument("candidate", type=click.Path(path_type=Path))
+@click.argument("baseline", type=click.Path(path_type=Path), shell_complete=complete_runs)
+@click.argument("candidate", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option("--scorer", help="Which score, when a file has several.")
 @click.option("--baseline-system", help="Which system of the baseline file, when it has several.")
 @click.option("--candidate-system", help="Which system of the candidate file, when it has several.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.completion import complete_runs
 from harness.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ RUN_HELP = "RUN is a run folder, or a suite, whose last run is meant."
 
 
 @click.command(epilog=RUN_HELP)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.argument("id")
 @json_option
 def show(run: Path, id: str, as_json: bool) -> None:
@@ -35,7 +36,7 @@ def show(run: Path, id: str, as_json: bool) -> None:
 
 
 @click.command(epilog=RUN_HELP)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.argument("check")
 @json_option
 def explain(run: Path, check: str, as_json: bool) -> None:
@@ -53,7 +54,7 @@ def explain(run: Path, check: str, as_json: bool) -> None:
 
 
 @click.command(epilog=RUN_HELP)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -22,8 +22,8 @@ from harness.cli.output import (
 from harness.cli.verifying import judging_options
 
 if TYPE_CHECKING:
+    from harness.earlier import AlreadyPromoted, Unchanged
     from harness.prepare import Inputs
-    from harness.produce import AlreadyPromoted, Unchanged
     from harness.store.project import ProjectFolders
 
 
@@ -47,10 +47,10 @@ def run(  # noqa: PLR0913  an argument for each option
 ) -> None:
     """Train the candidate, compare it with every arm, and decide."""
     from harness.clock import utc_now
+    from harness.earlier import AlreadyPromoted, Unchanged
     from harness.judge import judge_run
     from harness.locking import hold_to_lock
     from harness.prepare import read_inputs
-    from harness.produce import AlreadyPromoted, Unchanged
     from harness.store.project import project_folders
 
     loaded = load(suite, settings)
@@ -181,10 +181,10 @@ def selftest(run: Path, replicates: int, seed: int, as_json: bool) -> None:
         print_json({"run": stored.manifest.run_id, "replicates": replicates, "trials": [asdict(t) for t in trials]})
         return
     click.echo(f"run {stored.manifest.run_id}, {replicates} replicates, seed {seed}")
-    click.echo("| planted | wanted | done | 90 % interval | error rate |\n|---|---|---|---|---|")
+    click.echo("| planted | wanted | tries | done | 90 % interval | error rate |\n|---|---|---|---|---|---|")
     for trial in trials:
         rate = trial.rate
         click.echo(
-            f"| {trial.name}: {trial.meaning} | {trial.wanted} | {rate.value:.1%} | {rate.low:.1%} to {rate.high:.1%} "
-            f"| {trial.error} {1 - rate.value:.1%} |"
+            f"| {trial.name}: {trial.meaning} | {trial.wanted} | {rate.n:,} | {rate.value:.1%} "
+            f"| {rate.low:.1%} to {rate.high:.1%} | {trial.error} {1 - rate.value:.1%} |"
         )

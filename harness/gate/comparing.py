@@ -11,13 +11,11 @@ import numpy as np
 from harness.errors import BrokenRunError
 from harness.findings import Comparison, Status
 from harness.gate.evidence import Evidence
-from harness.records import Example, Score, ScoreResult
+from harness.records import BEST, WORST, Example, Score, ScoreResult
 from harness.scoring.apply import Corpus, corpus_of
 from harness.stats.paired import PairedResult, compare_corpus, compare_paired
 from harness.stats.power import examples_needed
 from harness.suite.schema import Statistics
-
-WORST, BEST = 0.0, 1.0  # of every scorer
 
 
 def compare_scores(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.findings import CheckResult, Status
-from harness.gate.comparing import BEST, WORST
 from harness.gate.evidence import Evidence
 from harness.gate.results import check_name, check_result
-from harness.records import Score, ScoreResult
+from harness.records import BEST, WORST, Score, ScoreResult
 from harness.stats.seeds import RecipeResult, compare_over_seeds
 from harness.suite.checks import RecipeBetterThan
 from harness.suite.schema import Statistics

@@ -1,7 +1,7 @@
 """The checks as JUnit XML: one suite, one case per check, so that any CI shows them without knowing us.
 
-A case is a failure exactly when its check keeps the run from shipping: a blocking check that failed or could
-not be settled. What does not block is a skipped case that says what was found.
+A case is a failure exactly when its check keeps the run from shipping: a blocking check that failed, or could
+not be settled and was not accepted. What does not block is a skipped case that says what was found.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ def _case(check: CheckRow, suite: str) -> TestCase:
     message = _message(check)
     if check.status == "pass":
         case.system_out = check.reason
-    elif check.blocking:
+    elif check.blocking and (check.status == "fail" or not check.accepted):
         problem = Failure(message, check.status)
         problem.text = _told(check)
         case.result = [problem]
     else:
-        case.result = [Skipped(f"{check.status_text}, not blocking: {message}", check.status)]
+        why = f": {one_line(check.accepted)};" if check.accepted else ", not blocking:"
+        case.result = [Skipped(f"{check.status_text}{why} {message}", check.status)]
     return case
 
 

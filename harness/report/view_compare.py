@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.findings import CheckResult, Comparison, Decision
-from harness.records import Example, Prediction, RunManifest, Score, ScoreResult, Unscored
+from harness.records import BEST, WORST, Example, Prediction, RunManifest, ScoreResult
 from harness.report.compare_page import ChangedExample, Changes, CheckPair, ComparePage, DiffLine, PairRow, ShownAnswer
-from harness.report.formatting import NOTHING, clean, count, moment, number, plural
+from harness.report.formatting import NOTHING, clean, count, moment, plural
 from harness.report.page import CheckRow
 from harness.report.view_checks import DECISION_SYMBOLS, DECISION_WORDS, check_rows, comparison_rows
+from harness.report.view_examples import as_sample, imputed, input_text, is_right, problem_text, score_text
 
 SHOWN_CHANGES = 50  # of each direction
-WORST, BEST = 0.0, 1.0  # the gate's rule for a missing score, of the candidate and of a baseline
 _KINDS: dict[str, Literal["added", "removed", "same", "place"]] = {
     "+": "added",
     "-": "removed",
@@ -158,16 +158,12 @@ def _by_name(checks: Sequence[CheckResult]) -> dict[tuple[str, int], CheckRow]:
 
 def _changes(found: RunComparison) -> tuple[Changes, ...]:
     ours, theirs = found.candidate.scores[found.scorer], found.baseline.scores[found.scorer]
-    moved = {e.id: _value(ours[e.id], WORST) - _value(theirs[e.id], BEST) for e in found.examples}
+    moved = {e.id: imputed(ours[e.id], WORST) - imputed(theirs[e.id], BEST) for e in found.examples}
     examples = sorted(found.examples, key=lambda example: -abs(moved[example.id]))  # stable: else in file order
     return (
         _direction("worse", "Got worse", [e for e in examples if moved[e.id] < 0], found),
         _direction("better", "Got better", [e for e in examples if moved[e.id] > 0], found),
     )
-
-
-def _value(result: ScoreResult, missing: float) -> float:
-    return result.value if isinstance(result, Score) else missing
 
 
 def _direction(
@@ -184,11 +180,10 @@ def _direction(
 
 
 def _changed(example: Example, found: RunComparison) -> ChangedExample:
-    turns = [f"{turn.role}: {turn.content}" if len(example.messages) > 1 else turn.content for turn in example.messages]
     return ChangedExample(
         id=clean(example.id),
         tags=tuple(clean(tag) for tag in example.tags),
-        input=clean("\n\n".join(turns)),
+        input=input_text(example),
         reference=None if example.target is None else clean(example.target),
         baseline=_answer(found.baseline, found.scorer, example.id),
         candidate=_answer(found.candidate, found.scorer, example.id),
@@ -197,16 +192,10 @@ def _changed(example: Example, found: RunComparison) -> ChangedExample:
 
 def _answer(run: ComparedRun, scorer: str, key: str) -> ShownAnswer:
     answer, result = run.answers[key], run.scores[scorer][key]
-    if answer.error is not None:
-        problem = f"no answer: {answer.error}"
-    elif isinstance(result, Unscored):
-        problem = f"no score: {result.reason}"
-    else:
-        problem = "cut off at the token limit" if answer.stop == "length" else ""
-    value = result.value if isinstance(result, Score) else None
+    sample = as_sample(answer)
     return ShownAnswer(
-        text=clean(answer.text),
-        score=NOTHING if value is None else number(value),
-        problem=clean(problem),
-        right=bool(value) if value in (0.0, 1.0) else None,
+        text=sample.text,
+        score=score_text(result),
+        problem=problem_text((sample,), (answer,), result),
+        right=is_right(result),
     )

@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.findings import RunRecord
-from harness.records import Example, Prediction, Score, ScoreResult, Unscored
+from harness.records import BEST, WORST, Example, Prediction, Score, ScoreResult, Unscored
 from harness.report.formatting import NOTHING, clean, number
 from harness.report.page import Answer, ChangeSet, ExampleRow, ExampleSet, Outcome, Sample
-
-# The gate's rule for a missing score: the worst for the candidate, the best for a baseline.
-WORST, BEST = 0.0, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +107,15 @@ def _example_row(index: _Index, dataset: str, example: Example) -> ExampleRow:
     return ExampleRow(
         id=clean(example.id),
         dataset=clean(dataset),
-        input=_input(example),
+        input=input_text(example),
         reference=None if example.target is None else clean(example.target),
         tags=tuple(clean(tag) for tag in example.tags),
         answers=tuple(_answer(index, key, keys[0]) for key in keys),
     )
 
 
-def _input(example: Example) -> str:
+def input_text(example: Example) -> str:
+    """Return what is asked, with the role before each turn where there are several."""
     if len(example.messages) == 1:
         return clean(example.messages[0].content)
     return "\n\n".join(f"{turn.role}: {clean(turn.content)}" for turn in example.messages)
@@ -129,28 +127,29 @@ def _answer(index: _Index, key: tuple[str, str, str], candidate_key: tuple[str, 
         return None
     scores = index.scores.get(key, {})
     headline = scores.get(index.headlines.get(key[0], ""))
-    score = headline.value if isinstance(headline, Score) else None
     failed = any(prediction.error is not None for prediction in predictions) or isinstance(headline, Unscored)
-    samples = tuple(_sample(prediction) for prediction in predictions)
+    samples = tuple(as_sample(prediction) for prediction in predictions)
     return Answer(
         samples=samples,
-        scores=tuple(_score_text(scores.get(name)) for name in index.scorers),
-        right=bool(score) if score in (0.0, 1.0) else None,
+        scores=tuple(score_text(scores.get(name)) for name in index.scorers),
+        right=is_right(headline),
         failed=failed,
-        problem=_problem(samples, predictions, headline),
+        problem=problem_text(samples, predictions, headline),
         value=_value(index, key, missing=WORST if key == candidate_key else BEST),
         outcome="" if key == candidate_key else _outcome(index, key, candidate_key),
     )
 
 
-def _sample(prediction: Prediction) -> Sample:
+def as_sample(prediction: Prediction) -> Sample:
+    """Return one of an arm's answers to an example, and what is wrong with it."""
     problem = "cut off at the token limit" if prediction.stop == "length" else ""
     if prediction.error is not None:
         problem = f"no answer: {clean(prediction.error)}"
     return Sample(text=clean(prediction.text), problem=problem, near_tie=prediction.near_tie)
 
 
-def _problem(samples: Sequence[Sample], predictions: Sequence[Prediction], headline: ScoreResult | None) -> str:
+def problem_text(samples: Sequence[Sample], predictions: Sequence[Prediction], headline: ScoreResult | None) -> str:
+    """Return why answers or their score are missing or cut off; empty where nothing is."""
     counts = Counter(sample.problem for sample in samples if sample.problem)
     told = [
         problem if len(samples) == 1 else f"{times} of {len(samples)} answers: {problem}"
@@ -162,15 +161,24 @@ def _problem(samples: Sequence[Sample], predictions: Sequence[Prediction], headl
     return "; ".join(told)
 
 
-def _score_text(result: ScoreResult | None) -> str:
+def score_text(result: ScoreResult | None) -> str:
+    """Return a score as it is shown."""
     return number(result.value) if isinstance(result, Score) else NOTHING
+
+
+def is_right(result: ScoreResult | None) -> bool | None:
+    """Return whether an answer is right; None where it is neither right nor wrong."""
+    return bool(result.value) if isinstance(result, Score) and result.value in (WORST, BEST) else None
+
+
+def imputed(result: ScoreResult, missing: float) -> float:
+    """Return a score's value, and `missing` where there is none: WORST of the candidate, BEST of a baseline."""
+    return result.value if isinstance(result, Score) else missing
 
 
 def _value(index: _Index, key: tuple[str, str, str], *, missing: float) -> float | None:
     result = index.scores.get(key, {}).get(index.headlines.get(key[0], ""))
-    if result is None:
-        return None
-    return result.value if isinstance(result, Score) else missing
+    return None if result is None else imputed(result, missing)
 
 
 def _outcome(index: _Index, key: tuple[str, str, str], candidate_key: tuple[str, str, str]) -> Outcome:

@@ -120,7 +120,9 @@ def parse_verdict(content: bytes, where: str) -> SealedVerdict:
         own = statement["predicate"][OWN_FIELD]
         version = own["format_version"]
     except (KeyError, TypeError):
-        raise EvidenceRefusedError(f"{where}: not a verdict of this harness") from None
+        raise EvidenceRefusedError(
+            f"{where}: not a verdict of this harness, or of an earlier form; run the suite again"
+        ) from None
     if version != VERDICT_VERSION:
         raise EvidenceRefusedError(f"{where}: format {str(version)[:20]!r}, this version reads {VERDICT_VERSION}")
     sealed = own.pop("digest", None)

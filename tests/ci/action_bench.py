@@ -66,11 +66,11 @@ class Bench:
         run = self.repository / "reports" / "fixture" / "run-1"
         if decision in EVIDENCE:
             EVIDENCE[decision].write(run)
-        self._program("gh", GH.format(python=sys.executable, folder=str(folder)))
+        self.program("gh", GH.format(python=sys.executable, folder=str(folder)))
         log, real = f'printf "%s\\n" "$@" > {folder}', sys.executable
-        self._program("python", f'#!/bin/sh\nif [ "$2" != pip ]; then exec {real} "$@"; fi\n{log}/python\n')
+        self.program("python", f'#!/bin/sh\nif [ "$2" != pip ]; then exec {real} "$@"; fi\n{log}/python\n')
         judge = f'if [ "$1" = run ]; then set -- gate {run}; fi\n' if run.is_dir() else ""
-        self._program("harness", f'#!/bin/sh\n{log}/harness\n{judge}exec {real} -m harness "$@"\n')
+        self.program("harness", f'#!/bin/sh\n{log}/harness\n{judge}exec {real} -m harness "$@"\n')
         self.job = Job(
             workspace=self.repository,
             temporary=folder / "temporary",
@@ -102,7 +102,8 @@ class Bench:
         """What `harness` or `python` was last called with."""
         return (self.folder / program).read_text().splitlines()
 
-    def _program(self, name: str, text: str) -> None:
+    def program(self, name: str, text: str) -> None:
+        """Put a program on the path of the job."""
         path = self.folder / "bin" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from action_bench import ACTION, CODES, ROOT, Bench
 from click.testing import CliRunner
 from junitparser import JUnitXml
 from ruamel.yaml import YAML
-from workflow_runner import Finished
+from workflow_runner import Outputs, holds
 
 from harness.cli.main import main
+from harness.trust.sign import new_key_pair
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEMPLATE = ROOT / ".gitlab" / "lora-harness.yml"
@@ -33,35 +34,50 @@ def shown(file: str) -> Any:
     return read(block)
 
 
-def protect(bench: Bench, suite: str) -> None:
-    """Put the suite on the protected branch of the repository's origin, which is itself."""
-    folder = bench.repository / suite
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(bench.repository / "reports" / "fixture" / "run-1" / "suite.yaml", folder / "suite.yaml")
-    author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-    for command in (
-        ("checkout", "-q", "-b", "protected"),
-        ("add", suite),
-        (*author, "commit", "-q", "-m", "suite"),
-        ("remote", "add", "origin", str(bench.repository)),
-    ):
-        subprocess.run(["git", "-C", str(bench.repository), *command], check=True)
-    bench.job.variables["GITHUB_BASE_REF"] = "protected"
+def test_the_readmes_pull_request_job_judges_and_deploys_nothing() -> None:
+    workflow = shown(".github/workflows/adapter.yml")
+    steps = workflow["jobs"]["gate"]["steps"]
+    assert workflow["on"] == "pull_request"
+    assert steps[-1]["uses"].endswith("/lora-harness@v1") and set(steps[-1]["with"]) <= set(read(ACTION)["inputs"])
+    assert [step for step in steps if "run" in step or "secrets." in str(step)] == []
 
 
-def test_the_readmes_workflow_verifies_what_shipped(tmp_path: Path) -> None:
-    steps = shown(".github/workflows/adapter.yml")["jobs"]["gate"]["steps"]
-    places = [number for number, step in enumerate(steps) if "lora-harness@" in step.get("uses", "")]
-    (gate,) = places
-    bench = Bench(tmp_path)
-    protect(bench, steps[gate]["with"]["suite"])
-    done = bench.run(**{name.replace("-", "_"): value for name, value in steps[gate]["with"].items()}, comment="false")
-    contexts = {"steps": {steps[gate]["id"]: {"outputs": done.outputs}}}
-    (last,) = steps[gate + 1 :]
-    after = Finished()
-    bench.job.bash({"shell": "bash", **last}, contexts, ROOT, after)
-    assert after.exit_code == 0
-    assert "verified: run run-1 of fixture shipped exactly these" in after.log
+def deploy(bench: Bench, *, signed: bool = True, replayed: Outputs | None = None) -> tuple[int, list[str]]:
+    """Run the README's deploy job; its exit code, and the adapters that were deployed."""
+    workflow = shown(".github/workflows/deploy.yml")
+    assert workflow["on"] == {"push": {"branches": ["main"]}}
+    *_, gate, last = workflow["jobs"]["deploy"]["steps"]
+    assert gate["uses"].endswith("/lora-harness@v1") and list(gate["env"]) == ["HARNESS_SIGNING_KEY"]
+    private, public, _ = new_key_pair()
+    (script,) = re.findall(r"```bash\n(#!/usr/bin/env bash\n# deploy-adapter.sh.+?)```", README, re.DOTALL)
+    (bench.repository / "deploy-adapter.sh").write_text(script)
+    (bench.repository / "harness-signing.pem.pub").write_bytes(public)
+    bench.program("deploy", '#!/bin/sh\necho "$1" >> deployed\n')
+    key = {"HARNESS_SIGNING_KEY": private.decode()} if signed else {}
+    bench.job = replace(bench.job, event_name="push", event={}, variables={**bench.job.variables, **key})
+    suite = Path(gate["with"]["suite"]).name
+    done = bench.run(replayed=replayed, **{**gate["with"], "suite": "suites/fixture"})
+    contexts = {"steps": {gate["id"]: {"outputs": done.outputs}}}
+    if holds(last["if"], contexts, failed=done.exit_code != 0):
+        step = {"shell": "bash", **last, "run": last["run"].replace(f" {suite} ", " fixture ")}
+        bench.job.bash(step, contexts, ROOT, done)
+    deployed = bench.repository / "deployed"
+    return done.exit_code, deployed.read_text().splitlines() if deployed.exists() else []
+
+
+@pytest.mark.parametrize("end", CODES)
+def test_the_readmes_deploy_job_deploys_what_shipped_and_nothing_else(end: str, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, end)
+    adapter = bench.repository / "reports" / "fixture" / "run-1" / "adapter"
+    assert deploy(bench) == (CODES[end], [str(adapter)] if end == "ship" else [])
+
+
+def test_the_readmes_deploy_job_deploys_nothing_when_nothing_was_judged(tmp_path: Path) -> None:
+    assert deploy(Bench(tmp_path), replayed={"exit-code": "0"}) == (0, [])
+
+
+def test_the_readmes_deploy_job_deploys_nothing_unsigned(tmp_path: Path) -> None:
+    assert deploy(Bench(tmp_path), signed=False) == (5, [])
 
 
 def test_the_readme_lists_the_inputs_and_outputs_of_the_action() -> None:
@@ -111,8 +127,14 @@ def test_the_gitlab_job_ends_with_the_verdict_and_leaves_its_reports(end: str, t
 
 def test_the_gitlab_job_judges_an_adapter_made_elsewhere(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "error")
-    gitlab(bench, SUITE="suites/fixture", ADAPTER="my adapter")
+    gitlab(bench, SUITE="suites/fixture", ADAPTER="my adapter", PACKAGE=".")
     assert bench.arguments("harness") == ["run", "--adapter", "my adapter", "--", "suites/fixture"]
+
+
+def test_the_gitlab_job_installs_nothing_when_it_is_not_told_what(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    assert gitlab(bench, SUITE="suites/fixture") == 2
+    assert not (tmp_path / "python").exists() and not (tmp_path / "harness").exists()
 
 
 def test_the_readmes_gitlab_job_extends_the_template() -> None:
@@ -120,6 +142,8 @@ def test_the_readmes_gitlab_job_extends_the_template() -> None:
     assert ROOT / pipeline["include"]["file"] == TEMPLATE
     template = read(TEMPLATE)[pipeline["adapter"]["extends"]]
     assert set(pipeline["adapter"]["variables"]) <= set(template["variables"])
+    assert pipeline["adapter"]["variables"]["PACKAGE"].startswith("git+https://")
+    assert set(pipeline["adapter"]) == {"extends", "variables"}  # nothing lets a verdict but ship through
 
 
 def test_each_hook_validates_the_suite_in_its_arguments() -> None:

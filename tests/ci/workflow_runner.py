@@ -53,7 +53,7 @@ class Job:
         done = Finished()
         for step in declared["runs"]["steps"]:
             contexts = {"inputs": given, "github": self._github(), "steps": _as_context(done.steps)}
-            if not _holds(step.get("if"), contexts, failed=done.exit_code != 0):
+            if not holds(step.get("if"), contexts, failed=done.exit_code != 0):
                 continue
             if step.get("id") in (replayed or {}):
                 done.steps[step["id"]] = (replayed or {})[step["id"]]
@@ -125,7 +125,7 @@ def fill(text: str, contexts: Mapping[str, Any]) -> str:
     return re.sub(r"\$\{\{(.+?)\}\}", lambda match: str(_evaluate(match[1], contexts)), str(text))
 
 
-def _holds(condition: str | None, contexts: Mapping[str, Any], *, failed: bool) -> bool:
+def holds(condition: str | None, contexts: Mapping[str, Any], *, failed: bool) -> bool:
     """A condition that does not speak of the job's state asks for its success, too."""
     text = re.sub(r"^\$\{\{|\}\}$", "", str(condition or "true").strip())
     asks = re.search(r"\b(always|cancelled|failure|success)\(\)", text) is not None

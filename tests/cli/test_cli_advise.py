@@ -28,9 +28,11 @@ def as_json(*arguments: str | Path) -> dict[str, Any]:
     return value
 
 
-def stored_run(project: Path, name: str = "20260101-000000-abcdef", *, judged: bool = True) -> Path:
+def stored_run(
+    project: Path, name: str = "20260101-000000-abcdef", *, suite: str = "plain", judged: bool = True
+) -> Path:
     # The runs of suite "plain" lie in its folder; what ran is its own matter.
-    folder = Fixture(n_test=100, n_probe=1000, questions=1000).write(project / "reports" / "plain" / name)
+    folder = Fixture(n_test=100, n_probe=1000, questions=1000).write(project / "reports" / suite / name)
     if judged:
         judge_run(folder, lambda: datetime(2026, 1, 2, tzinfo=UTC))
     return folder
@@ -80,11 +82,17 @@ def test_the_last_run_is_told_with_its_own_intervals_and_that_the_suite_changed(
 
 
 def test_a_run_may_be_named_instead_of_the_last_one(tmp_path: Path) -> None:
-    earlier = stored_run(tmp_path)
-    stored_run(tmp_path, "20260301-000000-abcdef")
-    suite = write_plain_suite(tmp_path)
+    earlier = stored_run(tmp_path, suite="fixture")
+    stored_run(tmp_path, "20260301-000000-abcdef", suite="fixture")
+    suite = write_plain_suite(tmp_path, text=SUITE.replace("suite: plain", "suite: fixture"))
     assert as_json(suite)["found"]["run_id"] == "20260301-000000-abcdef"
     assert as_json(suite, earlier)["found"]["run_id"] == "20260101-000000-abcdef"
+
+
+def test_a_run_of_another_suite_is_refused(tmp_path: Path) -> None:
+    result = advise(write_plain_suite(tmp_path), stored_run(tmp_path, suite="fixture"))
+    assert result.exit_code == 2
+    assert "a run of the suite 'fixture', not of 'plain'; give a run of this suite" in result.output
 
 
 def test_advice_is_given_whatever_the_last_run_came_to(tmp_path: Path) -> None:

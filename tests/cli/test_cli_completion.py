@@ -58,7 +58,9 @@ def test_suites_are_offered_when_a_command_takes_one(command: str) -> None:
     assert offered(command, "suites/t") == SUITES[1:]
 
 
-@pytest.mark.parametrize("command", ["gate", "report", "promote", "card", "selftest"])
+@pytest.mark.parametrize(
+    "command", ["gate", "report", "promote", "card", "selftest", "show", "explain", "export", "compare"]
+)
 def test_finished_runs_are_offered_newest_first_when_a_command_takes_one(command: str) -> None:
     assert offered(command, "") == RUNS
     assert offered(command, "reports/mine/2026-0") == RUNS[:2]
@@ -66,6 +68,11 @@ def test_finished_runs_are_offered_newest_first_when_a_command_takes_one(command
 
 def test_runs_are_offered_to_a_command_of_a_group() -> None:
     assert offered("review", "export", "") == RUNS
+
+
+@pytest.mark.parametrize(("command", "first"), [("advise", "suites/mine"), ("compare", RUNS[1][1])])
+def test_runs_are_offered_as_a_second_argument_when_a_command_takes_one(command: str, first: str) -> None:
+    assert offered(command, first, "") == RUNS
 
 
 def test_paths_lead_up_when_one_stands_in_a_suite(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

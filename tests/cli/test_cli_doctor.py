@@ -102,7 +102,6 @@ def test_a_torch_that_cannot_be_imported_is_a_cross_with_its_last_words(machine:
     result = doctor()
     assert result.exit_code == 1
     assert "✕ torch: its import, in a process of its own, failed: ImportError: libcudart.so.13" in result.output
-    assert "    fix: pip install --force-reinstall torch\n" in result.output
     assert result.output.splitlines()[-1] == "not ready: torch"
     assert "device" not in findings()
 
@@ -111,6 +110,17 @@ def test_a_torch_that_computes_wrongly_is_a_cross(machine: Path) -> None:
     path = machine / "site" / "torch" / "__init__.py"
     path.write_text(path.read_text().replace("8.0", "float('nan')"))
     assert crossed() == {"torch"}
+
+
+@pytest.mark.parametrize("file", ["__init__.py", "cuda.py"])
+def test_a_faulty_torch_is_installed_anew_in_the_range_that_was_tested(
+    file: str, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(machine, "Requires-Python: >=3.11", "Requires-Dist: torch<2.14,>=2.13")
+    monkeypatch.syspath_prepend(str(machine / "metadata"))
+    path = machine / "site" / "torch" / file
+    path.write_text(path.read_text().replace("8.0", "float('nan')").replace("return False", "return 1 / 0"))
+    assert findings()["torch"]["fix"] == "pip install --force-reinstall 'torch<2.14,>=2.13'"
 
 
 def test_a_cuda_build_without_a_gpu_is_told_and_is_not_essential(machine: Path) -> None:

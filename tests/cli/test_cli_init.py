@@ -115,6 +115,18 @@ def test_long_rows_and_answers_are_given_room(tmp_path: Path) -> None:
     longest = max(len(row["prompt"].encode()) + len(row["completion"].encode()) for row in rows)
     assert longest < declared.train.max_length < longest + 400
     assert declared.decoding.max_new_tokens > max(len(row["completion"]) for row in rows) / 2
+    text = (tmp_path / "mine" / "suite.yaml").read_text()
+    assert "# tokens; your longest row fits" in text and "# more than your longest answer is likely to need" in text
+
+
+def test_no_limit_is_said_to_be_enough_when_it_is_the_most_that_is_proposed(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{text} " * 200, "completion": f"{text} " * 60} for text in prompts(40, 1)]
+    (tmp_path / "rows.jsonl").write_bytes(lines(rows))
+    assert harness("init", tmp_path / "mine", "--from", tmp_path / "rows.jsonl").exit_code == 0
+    text = (tmp_path / "mine" / "suite.yaml").read_text()
+    assert "  max_length: 8192   # tokens; the most that is proposed; longer rows are refused, and" in text
+    assert "decoding: {max_new_tokens: 1024}   # the most that is proposed; longer answers are cut off, and" in text
+    assert harness("validate", tmp_path / "mine").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ MUTANTS = (
            "for name in (evidence.candidate, baseline)",
            "for name in (evidence.candidate, evidence.candidate)",
            f"{EXIT}[a worse candidate is held]"),
-    mutant("imputation is reversed", "gate/comparing.py",
+    mutant("imputation is reversed", "records.py",
            "WORST, BEST = 0.0, 1.0",
            "WORST, BEST = 1.0, 0.0",
            f"{LINE}[a candidate's missing answer counts as the worst]"),

@@ -42,6 +42,15 @@ def test_a_deserving_candidate_ships_and_planted_faults_do_not(measured: dict[st
     assert measured["lost ability"] >= 0.5
 
 
+def test_the_table_says_how_often_each_fault_was_tried(tmp_path: Path) -> None:
+    folder = replace(SMALL, n_test=130).write(tmp_path / "run")
+    lines = CliRunner().invoke(main, ["selftest", str(folder), "--replicates", "100"]).stdout.splitlines()
+    _, header, _, *rows = [line.strip("| ").split(" | ") for line in lines]
+    tries = {row[0].split(":")[0]: row[header.index("tries")] for row in rows}
+    assert tries.pop("leaked rows") == "130"  # each test row once
+    assert len(tries) == 7 and set(tries.values()) == {"100"}
+
+
 def test_scenarios_follow_the_checks_of_the_suite(tmp_path: Path) -> None:
     lines = [
         line for line in SMALL.suite_text.splitlines() if "benchmark_drop" not in line and "valid_output" not in line

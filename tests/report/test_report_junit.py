@@ -20,7 +20,7 @@ def schema() -> etree.XMLSchema:
     return etree.XMLSchema(etree.parse(Path(__file__).with_name("junit.xsd")))
 
 
-def one_check(status: Status, *, blocking: bool) -> str:
+def one_check(status: Status, *, blocking: bool, accepted: str = "") -> str:
     record = make_record(rows=2, probes=1)
     check = CheckResult(
         name="valid_output",
@@ -35,6 +35,7 @@ def one_check(status: Status, *, blocking: bool) -> str:
         n=200,
         method="Clopper-Pearson",
         needs="412 more cases",
+        accepted=accepted,
     )
     return render_junit(
         build_page(dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, checks=(check,))))
@@ -48,19 +49,24 @@ def only_case(xml: str):
 
 
 @pytest.mark.parametrize(
-    ("status", "blocking", "kind"),
+    ("status", "blocking", "accepted", "kind", "why"),
     [
-        ("fail", True, Failure),
-        ("undecided", True, Failure),
-        ("fail", False, Skipped),
-        ("undecided", False, Skipped),
+        ("fail", True, "", Failure, ""),
+        ("undecided", True, "", Failure, ""),
+        ("fail", True, "a failed one cannot be accepted", Failure, ""),
+        ("fail", False, "", Skipped, "Fail, not blocking: "),
+        ("undecided", False, "", Skipped, "Undecided, not blocking: "),
+        ("undecided", True, "rare queue", Skipped, "Undecided, accepted: rare queue; "),
+        ("undecided", False, "rare\nqueue", Skipped, "Undecided, accepted: rare queue; "),
     ],
 )
-def test_a_case_fails_exactly_when_its_check_blocks(status: Status, blocking: bool, kind: type) -> None:
-    (result,) = only_case(one_check(status, blocking=blocking)).result
+def test_a_case_fails_exactly_when_its_check_blocks(
+    status: Status, blocking: bool, accepted: str, kind: type, why: str
+) -> None:
+    (result,) = only_case(one_check(status, blocking=blocking, accepted=accepted)).result
     assert isinstance(result, kind)
     assert result.type == status
-    assert "measured 95.5 %, interval 92.0 to 98.0 %, needed at least 95.0 %" in result.message
+    assert result.message == f"{why}measured 95.5 %, interval 92.0 to 98.0 %, needed at least 95.0 %"
 
 
 def test_a_failure_tells_reason_need_and_method() -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +17,10 @@ from evidence_factory import SUITE, Fixture
 from forging import Shipped
 from securesystemslib.signer import CryptoSigner
 
+from harness.records import RunManifest
+from harness.store.facts import read_record
+from harness.store.runs import MANIFEST, finish_run
+from harness.trust.locks import SuiteLock, write_lock
 from harness.trust.sign import new_key_pair, read_signer
 
 README = Path(__file__).parents[2] / "README.md"
@@ -31,10 +35,15 @@ class Project:
     root: Path
     signer: CryptoSigner
 
-    def judge(self, name: str, fixture: Fixture, *, now: datetime | None = None, signed: bool = True) -> Shipped:
-        """A judged run of the project."""
+    def judge(
+        self, name: str, fixture: Fixture, *, now: datetime | None = None, signed: bool = True, lock: str = ""
+    ) -> Shipped:
+        """A judged run of the project, held to the lock of this digest."""
         run = Shipped(self.root / "reports" / "fixture" / name, self.root / "baselines")
         fixture.write(run.folder)
+        if lock:
+            manifest = read_record(RunManifest, run.folder / MANIFEST)
+            finish_run(run.folder, replace(manifest, digests={**manifest.digests, "lock": lock}))
         run.judge(now or datetime.now(UTC), signer=self.signer if signed else None)
         return run
 
@@ -107,6 +116,20 @@ def test_an_edited_adapter_is_not_deployed(project: Project) -> None:
 def test_another_suites_verdict_is_not_deployed(project: Project) -> None:
     run = project.judge("run", Fixture(suite_text=SUITE.replace("bar: 99.5%", "bar: 50%")))
     assert project.deploy(run.adapter) == (5, [])
+
+
+def test_only_what_was_held_to_the_lock_is_deployed_where_there_is_one(project: Project) -> None:
+    path = project.root / "suites" / "fixture" / "suite.lock"
+    time, files = "2026-01-01T00:00:00+00:00", {"digest": "d" * 64, "test.jsonl": "t" * 64}
+    lock = write_lock(path, SuiteLock(suite="fixture", tool_version="0", locked=time, files=files, bars={}))
+    assert project.deploy(project.judge("unlocked", Fixture()).adapter) == (5, [])
+    assert project.deploy(project.judge("other", Fixture(), lock="d" * 64).adapter) == (5, [])
+    run = project.judge("run", Fixture(), lock=lock.digest)
+    assert project.deploy(run.adapter) == (0, ["reports/fixture/run/adapter"])
+    for damaged in ("", "{}", '{"digest": 1}'):
+        path.write_text(damaged)
+        code, deployed = project.deploy(run.adapter)
+        assert code != 0 and deployed == []
 
 
 def test_nothing_is_deployed_without_a_suite_a_signature_or_a_history(project: Project) -> None:
