@@ -84,25 +84,29 @@ def test_a_run_that_was_killed_ends_with_the_same_scores_when_it_is_started_agai
     seconds, expected = time.monotonic() - started, scores_of(whole)
     assert code in {0, 3, 4}
     chance, met = random.Random("kills"), Counter[str]()
-    for number in range(KILLS):
+    while met["killed"] < KILLS:
+        number = met["killed"]
         project = shutil.copytree(suite, tmp_path / str(number))
-        killed = run_suite(runner, project, kill_after=chance.uniform(0.0, 1.05 * seconds))
+        killed = run_suite(runner, project, kill_after=chance.uniform(0.0, seconds))
         assert killed.code in {-signal.SIGKILL, code}, killed.said
+        if killed.code == code:  # a run takes now this long, now that, and this one ended before its moment came
+            seconds *= 0.9
+            shutil.rmtree(project)
+            continue
+        met["killed"] += 1
         finished = list(project.glob("reports/tiny/*/manifest.json"))
         left = len(list(project.glob("reports/tiny/*/status.json"))) - len(finished)
         again = run_suite(runner, project)
         assert again.code == code, f"kill {number}: {again.said}"
         assert scores_of(project) == expected, f"kill {number}"
         assert left == 0 or "did not finish and is not judged" in again.said
-        met["killed before it ended"] += killed.code == -signal.SIGKILL
         met["abandoned"] += left
         met["training taken up"] += "going on from step" in again.said
         met["training read back"] += "the same training was made before" in again.said
         met["answers read back"] += "were read from the store" in again.said
         met["judged only"] += "nothing changed since run" in again.said
         shutil.rmtree(project)
-    print(f"\n{KILLS} kills in {seconds:.1f} s of run each: {dict(met)}")
-    assert met["killed before it ended"] > KILLS // 2
+    print(f"\n{dict(met)}, each within the first {seconds:.1f} s of a run")
 
 
 SIZES = (3_000, 5_000, 10_000, 15_000, 20_000, 30_000, 50_000, 80_000)  # what is said takes less, a report more
