@@ -44,6 +44,33 @@ def value(name: str) -> str | None:
     return os.environ.get(name) or None  # noqa: TID251
 
 
+RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")  # as accelerate reads them
+WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+def launched() -> tuple[int, int]:
+    """Which process this is, from 0, and how many were started together by `accelerate launch`; (0, 1) when alone."""
+    index, count = (next(filter(None, map(value, names)), None) for names in (RANKS, WORLD_SIZES))
+    return (int(index), int(count)) if index is not None and count is not None and int(count) > 1 else (0, 1)
+
+
+def launched_alone_in_vain() -> bool:
+    """Whether `accelerate launch --cpu` was asked for several processes: without MPI it starts one, and says nothing."""
+    alone = not any(map(value, RANKS))
+    return alone and value("ACCELERATE_USE_CPU") is not None and value("MASTER_ADDR") is not None
+
+
+def launch_settings() -> dict[str, str]:
+    """How accelerate was configured, by the variables that it gives to its processes."""
+    found = {}
+    for name, setting in os.environ.items():  # noqa: TID251
+        if name.startswith(("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG_")) and setting != "no":
+            path = Path(setting)
+            held = name.endswith("_CONFIG_FILE") and path.is_file()
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if held else setting
+    return found
+
+
 def worker_environment() -> dict[str, str]:
     """What a process that works on hostile texts is given: where Python finds libraries, and no key."""
     names = ("PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

@@ -256,6 +256,7 @@ class TrainingHistory:
     validation_rows: int
     truncated_rows: int
     seconds: float
+    world_size: int = 1  # processes that trained it together
     begun: str | None = None  # when its first step was taken, ISO 8601, whichever run that was; None: not known
 
 

@@ -81,6 +81,7 @@ def _facts(history: TrainingHistory) -> tuple[Fact, ...]:
         Fact(label="Trained tokens", value=count(history.trained_tokens)),
         Fact(label="Weights", value="finite" if history.weights_finite else "not finite"),
         Fact(label="Training time", value=duration(history.seconds)),
+        *([Fact(label="Processes", value=count(history.world_size))] if history.world_size > 1 else []),
     )
 
 

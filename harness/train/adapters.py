@@ -30,17 +30,16 @@ class Trainable:
             self.model = copy.deepcopy(base_model).requires_grad_(True)
         else:
             self.model = get_peft_model(base_model, peft_config(train, task_type))
+        # What a saved state holds, by name, before processes share the weights out.
+        self.names = tuple(self.model.state_dict() if train.method == "full" else self.parameters)
+        counted = [(weight.numel(), weight.requires_grad) for weight in self.model.parameters()]
+        # How many weights learn, and how many there are, those of an adapter included.
+        self.counts = sum(number for number, learns in counted if learns), sum(number for number, _ in counted)
 
     @property
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """Name -> what learns."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """How many weights learn, and how many there are, those of an adapter included."""
-        learning = sum(weight.numel() for weight in self.parameters.values())
-        return learning, sum(weight.numel() for weight in self.model.parameters())
 
     @property
     def causal(self) -> Any:
@@ -69,16 +68,16 @@ class Trainable:
             for name, weight in self.parameters.items():
                 weight.copy_(state[name])
 
-    def save(self, target: Path) -> None:
-        """Write configuration and weights, and nothing of where the base model lies."""
+    def save(self, target: Path, state: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write configuration and weights, those of a state if given, and nothing of where the base model lies."""
         if self._method == "full":
             with saving(target):
-                self.model.save_pretrained(target)
+                self.model.save_pretrained(target, state_dict=state)
             remove([target / "generation_config.json"])
             _settle(target / MODEL_CONFIG, "_name_or_path", None)
             return
         with saving(target):
-            self.model.save_pretrained(target, save_embedding_layers=False)
+            self.model.save_pretrained(target, state_dict=state, save_embedding_layers=False)
         remove([target / "README.md"])
         _settle(target / ADAPTER_CONFIG, "base_model_name_or_path", self._name)
 

@@ -16,7 +16,8 @@ from harness.errors import InvalidInputError
 from harness.records import Example
 from harness.suite.training import Train
 from harness.train.adapters import Trainable
-from harness.train.rows import TrainingRows, refuse_truncation, tokenise_prompts
+from harness.train.rows import IGNORED, TrainingRows, refuse_truncation, tokenise_prompts
+from harness.train.shares import UpdateShare
 from harness.train.trainer import CompletionTrainer, pad
 
 HEAD = "score"  # as every decoder of transformers calls it
@@ -76,22 +77,28 @@ class Classes:
         setattr(model, HEAD, head.to(base.device, base.model.dtype))
         return model
 
-    def trainer(self, learning: Trainable, seed: int, arguments: dict[str, Any], callbacks: Sequence[Any]) -> Any:
+    def trainer(
+        self, learning: Trainable, seed: int, arguments: dict[str, Any], callbacks: Sequence[Any], share: UpdateShare
+    ) -> Any:
         """Transformers' Trainer with the usual cross-entropy."""
         return CompletionTrainer(
             learning,
             seed=seed,
             rows=self._rows,
+            validation=self._validation,
+            share=share,
             args=TrainingArguments(**arguments),
             callbacks=list(callbacks),
-            data_collator=self._collate,
+            collator=self._collate,
+            compute_loss_func=_loss,
         )
 
     def _collate(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         ids = pad([row["input_ids"] for row in rows], self._pad)
         mask = pad([[1] * len(row["input_ids"]) for row in rows], 0)
         labels = torch.tensor([row["label"] for row in rows])
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "tokens": mask.sum()}
+        tokens = mask[labels != IGNORED].sum()
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "tokens": tokens}
 
     @torch.inference_mode()
     def validation_loss(self, learning: Trainable, meter: Meter) -> float:
@@ -103,3 +110,9 @@ class Classes:
             meter.forwarded_tokens += int(batch.pop("tokens"))
             total += float(learning.model(**batch).loss) * (last - first)
         return total / len(rows)
+
+
+def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
+    """The mean over all rows of an update, of which these are some; the model's own is that over a batch."""
+    logits = outputs.logits.float()
+    return torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / num_items_in_batch

@@ -15,6 +15,7 @@ from harness.engine.meter import Meter
 from harness.suite.training import Train
 from harness.train.adapters import Trainable
 from harness.train.rows import TokenisedPair, TrainingRows, refuse_truncation, tokenise_pairs
+from harness.train.shares import UpdateShare
 from harness.train.trainer import Recipe
 
 Logprobs = list[tuple[float, float]]  # of the chosen and of the rejected answer
@@ -53,7 +54,9 @@ class Preferences:
         """The causal model itself."""
         return base.model
 
-    def trainer(self, learning: Trainable, seed: int, arguments: dict[str, Any], callbacks: Sequence[Any]) -> Any:
+    def trainer(
+        self, learning: Trainable, seed: int, arguments: dict[str, Any], callbacks: Sequence[Any], share: UpdateShare
+    ) -> Any:
         """TRL's trainer on pairs that are already tokens, with the reference already known."""
         rows = [
             {
@@ -70,6 +73,7 @@ class Preferences:
         trainer = PreferenceTrainer(
             learning,
             seed=seed,
+            share=share,
             lengths=[p.chosen.length + p.rejected.length for p in self._pairs],
             args=config,
             train_dataset=Dataset.from_list(rows),
@@ -93,8 +97,10 @@ class Preferences:
 class PreferenceTrainer(Recipe, DPOTrainer):
     """TRL's DPOTrainer on our tokens, our batches and our checkpoints."""
 
-    def __init__(self, learning: Trainable, *, seed: int, lengths: Sequence[int], **settings: Any) -> None:
-        self.learning, self.seed, self.lengths = learning, seed, lengths
+    def __init__(
+        self, learning: Trainable, *, seed: int, lengths: Sequence[int], share: UpdateShare, **settings: Any
+    ) -> None:
+        self.learning, self.seed, self.lengths, self.share = learning, seed, lengths, share
         super().__init__(model=learning.model, **settings)
         # TRL adds a copy of the adapter as its reference; ours starts without effect, so the base model is that.
         learning.model.delete_adapter("ref")

@@ -14,6 +14,7 @@ from harness.errors import InvalidInputError
 from harness.suite.training import Train
 from harness.train.adapters import Trainable
 from harness.train.rows import TrainingRows, labelled, refuse_truncation, tokenise, tokenise_texts
+from harness.train.shares import UpdateShare
 from harness.train.trainer import CompletionTrainer
 
 
@@ -52,10 +53,18 @@ class Completions:
         """The causal model itself."""
         return base.model
 
-    def trainer(self, learning: Trainable, seed: int, arguments: dict[str, Any], callbacks: Sequence[Any]) -> Any:
+    def trainer(
+        self, learning: Trainable, seed: int, arguments: dict[str, Any], callbacks: Sequence[Any], share: UpdateShare
+    ) -> Any:
         """A Trainer whose head runs on the trained tokens only."""
         return CompletionTrainer(
-            learning, seed=seed, rows=self._rows, args=TrainingArguments(**arguments), callbacks=list(callbacks)
+            learning,
+            seed=seed,
+            rows=self._rows,
+            validation=labelled(self._validation),
+            share=share,
+            args=TrainingArguments(**arguments),
+            callbacks=list(callbacks),
         )
 
     def validation_loss(self, learning: Trainable, meter: Meter) -> float:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from safetensors.torch import load_file, save_file
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
+from harness.engine.batching import cut_batches
 from harness.files import make_folder
 from harness.train.adapters import Trainable
+from harness.train.processes import Processes
 from harness.train.rows import IGNORED
 from harness.train.saving import saving
+from harness.train.shares import SharedBatches, UpdateShare
 
 SORTED_BATCHES = 50  # rows are shuffled, and sorted by length within so many batches, as in transformers' own sampler
 LEARNED = "learned.safetensors"  # in a checkpoint
@@ -28,11 +33,27 @@ class Recipe:
     lengths: Sequence[int]  # of the training rows, in tokens
     seed: int
     learning: Trainable
+    share: UpdateShare
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        arguments = self.args  # type: ignore[attr-defined]
-        size = arguments.train_batch_size * arguments.gradient_accumulation_steps
-        return LengthGroupedBatches(self.lengths, size, self.seed)
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """This process's rows; accelerate by itself would deal out whole batches, and some rows twice."""
+        order = LengthGroupedBatches(self.lengths, self.share.rows, self.seed)
+        rows = self.train_dataset  # type: ignore[attr-defined]
+        loader = DataLoader(
+            rows,
+            batch_sampler=SharedBatches(order, self.share, idle=len(self.lengths)),
+            collate_fn=self.data_collator,  # type: ignore[attr-defined]
+            pin_memory=self.args.dataloader_pin_memory,  # type: ignore[attr-defined]
+        )
+        return prepare_data_loader(loader, num_processes=1, process_index=0)  # a share is not to be shared again
+
+    def whole_state(self) -> dict[str, torch.Tensor]:
+        """A copy of what learns, whole in the main process, wherever its parts lie; all processes ask at once."""
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # type: ignore[attr-defined]
+        if not sharded:
+            return self.learning.state()
+        found = self.accelerator.get_state_dict(self.model_wrapped)  # type: ignore[attr-defined]
+        return {name: found[name].detach().float().cpu() for name in self.learning.names if name in found}
 
     def training_step(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> torch.Tensor:
         """Count the batch's own tokens, and train on it."""
@@ -43,6 +64,8 @@ class Recipe:
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """A checkpoint holds what learns and no copy of the base model, whatever the method."""
         assert output_dir is not None
+        if not self.args.should_save:  # type: ignore[attr-defined]
+            return  # another process does
         make_folder(Path(output_dir))
         save_file(self.learning.state(), Path(output_dir) / LEARNED)
 
@@ -57,13 +80,51 @@ class Recipe:
 class CompletionTrainer(Recipe, Trainer):
     """A Trainer of rows {"input_ids", "labels"}; the output head runs on trained tokens only."""
 
-    def __init__(self, learning: Trainable, *, seed: int, rows: Sequence[Mapping[str, Any]], **settings: Any) -> None:
-        self.learning, self.seed = learning, seed
-        self.lengths = [len(row["input_ids"]) for row in rows]
+    def __init__(
+        self,
+        learning: Trainable,
+        *,
+        seed: int,
+        rows: Sequence[Mapping[str, Any]],
+        validation: Sequence[Mapping[str, Any]],
+        share: UpdateShare,
+        collator: Callable[[Sequence[Mapping[str, Any]]], dict[str, torch.Tensor]] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.learning, self.seed, self.share = learning, seed, share
+        self.lengths, self._validation = [len(row["input_ids"]) for row in rows], validation
         # The inputs of prompt tuning stand in front of each row, where nothing is read.
         skipped = learning.virtual_inputs
-        settings.setdefault("data_collator", lambda batch: collate(batch, skipped=skipped))
-        super().__init__(model=learning.model, train_dataset=list(rows), **settings)
+        self._collator = collator or (lambda batch: collate(batch, skipped=skipped))
+        super().__init__(
+            model=learning.model, train_dataset=[*rows, silent(rows)], data_collator=self._collator, **settings
+        )
+
+    @torch.no_grad()
+    def shared_loss(self, items: int, processes: Processes) -> tuple[float, int]:
+        """The mean loss over the `items` of the validation rows, and their tokens; each process computes some.
+
+        The model is called as in training, by all processes equally often, as it must be when its weights are sharded.
+        """
+        ordered = sorted(self._validation, key=lambda row: len(row["input_ids"]))
+        runs = cut_batches([len(row["input_ids"]) for row in ordered])
+        batches = [ordered[first:last] for first, last in runs[processes.index :: processes.count]]
+        batches += [[silent(ordered)]] * (math.ceil(len(runs) / processes.count) - len(batches))
+        whole = torch.tensor(items, device=self.args.device)
+        loss, tokens = 0.0, 0
+        for batch in batches:
+            inputs = self._prepare_inputs(self._collator(batch))
+            tokens += int(inputs.pop("tokens"))
+            # What comes back is the sum over this batch, over all items, times the processes.
+            loss += float(self.compute_loss(self.model_wrapped, inputs, num_items_in_batch=whole))
+        return processes.total(loss) / processes.count, processes.total(tokens)
+
+
+def silent(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The shortest row without a label, for a process that has none left: what it adds to loss and gradient is 0."""
+    row = min(rows, key=lambda row: len(row["input_ids"]))
+    labels = {"labels": [IGNORED] * len(row["input_ids"])} if "labels" in row else {"label": IGNORED}
+    return {"input_ids": row["input_ids"], **labels}
 
 
 class LengthGroupedBatches(Sampler[int]):
@@ -114,7 +175,7 @@ def collate(rows: Sequence[Mapping[str, list[int]]], *, skipped: int = 0) -> dic
         "labels": labels,
         "shift_labels": labels[:, 1:][labels[:, 1:] != IGNORED],
         "logits_to_keep": predicting,
-        "tokens": torch.tensor(sum(len(row["input_ids"]) for row in rows)),
+        "tokens": torch.tensor(sum(len(row["input_ids"]) for row in rows if row["labels"][-1] != IGNORED)),
     }
 
 

@@ -20,6 +20,7 @@ from harness.records import LossPoint
 from harness.suite.training import EarlyStopping
 from harness.train.adapters import Trainable
 from harness.train.checkpoints import Checkpoints
+from harness.train.processes import Processes
 from harness.train.saving import saving
 from harness.train.stopping import StopDecision, decide_stop
 
@@ -38,8 +39,9 @@ class ValidationWatch(TrainerCallback):
         steps_per_epoch: int,
         checkpoints: Checkpoints | None,
         progress: Progress,
+        processes: Processes,
     ) -> None:
-        """`measure` gives the validation loss of the weights as they are."""
+        """`measure` gives the validation loss of the weights as they are, the same in every process."""
         self.points: list[LossPoint] = []
         self.reason = ""
         self.diverged = False
@@ -48,7 +50,8 @@ class ValidationWatch(TrainerCallback):
         self._learning, self._measured_loss, self._stopping = learning, measure, stopping
         self._every = max(1, steps_per_epoch // stopping.checks_per_epoch)
         self._per_epoch, self._checkpoints, self._progress = steps_per_epoch, checkpoints, progress
-        self._best: dict[str, torch.Tensor] = {}
+        self._processes = processes
+        self.best: dict[str, torch.Tensor] = {}
         self._losses: list[float] = []
         self._measured: list[int] = []
         self._started, self._earlier = monotonic_seconds(), 0.0
@@ -86,15 +89,18 @@ class ValidationWatch(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Add what was watched to the checkpoint, and seal it."""
         assert self._checkpoints is not None
+        trained = self._processes.total(self.trainer.trained_tokens)  # and every process has left its generator's state
+        if not self._processes.is_main:
+            return
         folder = self._checkpoints.at(int(state.global_step))
         with saving(folder):
-            save_file(self._best, folder / BEST)
+            save_file(self.best, folder / BEST)
         watched = {
             "points": [asdict(point) for point in self.points],
             "losses": self._losses,
             "measured": self._measured,
             "best_step": self.best_step,
-            "trained_tokens": self.trainer.trained_tokens,
+            "trained_tokens": trained,
             "seconds": self.seconds,
         }
         write_json(folder / WATCHED, watched)
@@ -106,13 +112,14 @@ class ValidationWatch(TrainerCallback):
         self.points = [LossPoint(**point) for point in watched["points"]]
         self._losses, self._measured = watched["losses"], watched["measured"]
         self.best_step, self._earlier = watched["best_step"], watched["seconds"]
-        self.trainer.trained_tokens = watched["trained_tokens"]
-        self._best = load_file(folder / BEST)
+        self.trainer.trained_tokens = watched["trained_tokens"] if self._processes.is_main else 0
+        self.best = load_file(folder / BEST)
 
     def restore_best(self) -> bool:
-        """Put the best weights back; returns whether all of them are finite."""
-        self._learning.restore(self._best)
-        return all(bool(torch.isfinite(tensor).all()) for tensor in self._best.values())
+        """Put the best weights back, where they are not shared out; returns whether all of them are finite."""
+        if not self._processes.sharded:
+            self._learning.restore(self.best)
+        return all(bool(torch.isfinite(tensor).all()) for tensor in self.best.values())
 
     def _measure(self, step: int, train_loss: float | None, control: Any) -> None:
         was_training = self._learning.model.training
@@ -129,7 +136,7 @@ class ValidationWatch(TrainerCallback):
             decision = decide_stop(self._losses, patience=stopping.patience, min_delta=stopping.min_delta)
         self.best_step = self._measured[decision.best]
         if self.best_step == step:
-            self._best = self._learning.state()
+            self.best = self.trainer.whole_state()
         self.diverged = self.diverged or not math.isfinite(loss)
         if decision.stop:
             self.reason = f"step {step}: {decision.reason}"

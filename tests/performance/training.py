@@ -20,6 +20,7 @@ from harness.suite.training import Train
 from harness.train.adapters import Trainable
 from harness.train.recipe import training_arguments
 from harness.train.rows import IGNORED
+from harness.train.shares import share_updates
 from harness.train.trainer import CompletionTrainer
 from tests.performance.measure import alternate, arguments, real_model, report
 
@@ -39,8 +40,9 @@ def main() -> None:
 
     def harness(learning: Trainable, scratch: str) -> Any:
         train = Train(epochs=1, batch_size=asked.batch)
-        settings = TrainingArguments(**training_arguments(train, 0, scratch, base))
-        return CompletionTrainer(learning, seed=0, rows=rows, args=settings)
+        share = share_updates(0, 1, batch_size=asked.batch, accumulation=1)
+        settings = TrainingArguments(**training_arguments(train, 0, scratch, base, share))
+        return CompletionTrainer(learning, seed=0, rows=rows, validation=[], share=share, args=settings)
 
     def trl(learning: Trainable, scratch: str) -> Any:
         settings = SFTConfig(bf16=False, **_same(scratch, asked.batch))
