@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock
-from harness.environment import source_digest
+from harness.environment import launch_settings, source_digest
 from harness.errors import InvalidInputError
 from harness.files import write_json
 from harness.prepare import Inputs
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from harness.engine.meter import Meter
     from harness.engine.session import ModelSession
     from harness.engine.share import Share
+    from harness.train.processes import Processes
     from harness.train.rows import TrainingRows
 
 
@@ -50,6 +52,7 @@ class Workshop:
     Args:
         store: where trainings are kept; None trains everything anew.
         numerics: what the numbers of this machine depend on.
+        processes: those that train together, each with a workshop of its own; what is kept, the main one writes.
     """
 
     inputs: Inputs
@@ -60,6 +63,7 @@ class Workshop:
     meter: Meter
     progress: Progress
     clock: Clock
+    processes: Processes
 
     def session(self, share: Share | None) -> ModelSession:
         """The base model as systems answer with it, all of what they ask or one share of it."""
@@ -100,24 +104,27 @@ class Workshop:
         from harness.train.recipe import Job, train_candidate
 
         declared, rows = self.inputs.loaded.suite.trainings[name], training_rows(self.inputs, name)
+        decide = self.processes.decide
 
         def train(checkpoints: Checkpoints | None) -> TrainingHistory:
-            job = Job(seed=seed, target=target, checkpoints=checkpoints)
+            job = Job(seed=seed, target=target, checkpoints=checkpoints, processes=self.processes)
             return train_candidate(self.base, rows, declared, job, meter=self.meter, progress=self.progress)
 
-        if self.store is None:
+        store = self.store
+        if store is None:
             begun = self.clock().isoformat()
             return replace(train(None), begun=begun)
         key = self._key(declared, rows, seed)
-        if (history := self.store.fetch(key, target)) is not None:
+        if (history := decide(lambda: store.fetch(key, target))) is not None:
             self.progress.say("the same training was made before; its result is read back")
             return history
-        with self.store.working(key) as folder:
+        with contextlib.ExitStack() as held:
+            folder = decide(lambda: held.enter_context(store.working(key)))
             # An interrupted training that goes on here began before it was interrupted, not now.
-            since = self.store.begun(key, self.clock())
+            since = decide(lambda: store.begun(key, self.clock()))
             history = replace(train(Checkpoints(folder, key) if folder is not None else None), begun=since)
-            if folder is not None:
-                self.store.keep(key, target, history)
+            if folder is not None and self.processes.is_main:
+                store.keep(key, target, history)
         return history
 
     def _key(self, declared: Train, rows: TrainingRows, seed: int) -> str:
@@ -130,5 +137,8 @@ class Workshop:
             "rows": digest_bytes(repr(asdict(rows)).encode("utf-8")),
             "seed": seed,
             "numerics": dict(self.numerics),
+            # Sums over processes are made in another order, their dropout is drawn apart, and accelerate's own
+            # configuration may change the precision: close to the numbers of one process, and not the same.
+            "processes": [self.processes.count, launch_settings() if self.processes.count > 1 else {}],
         }
         return digest_bytes(canonical(whole).encode("utf-8"))

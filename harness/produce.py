@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ from harness.trust.verdicts import timestamp
 if TYPE_CHECKING:
     from harness.engine.meter import Meter
     from harness.engine.session import ModelSession
+    from harness.train.processes import Processes
 
 
 @dataclass(slots=True)
@@ -148,6 +150,7 @@ def _open_workshop(
     """Load the base model for everything that a run trains on it."""
     from harness.engine.loading import load
     from harness.engine.meter import Meter
+    from harness.train.processes import Processes
 
     meter = Meter()
     base = load(name, folder)
@@ -161,6 +164,7 @@ def _open_workshop(
         meter=meter,
         progress=progress,
         clock=clock,
+        processes=Processes(),
     )
 
 
@@ -294,37 +298,54 @@ def _ask_servers(
 
 
 def train_only(inputs: Inputs, target: Path, progress: Progress, *, clock: Clock) -> TrainingHistory:
-    """Train the candidate into `target` and nothing else.
+    """Train the candidate into `target` and nothing else; all processes of an `accelerate launch` do it together.
 
     Raises:
         InvalidInputError: the folder exists, or the suite does not train.
     """
-    if target.exists():
-        raise InvalidInputError(f"{target} exists already; choose another folder")
-    if inputs.adapter is not None:
-        raise InvalidInputError("this suite's candidate comes from a folder; there is nothing to train")
-    with new_folder(target) as building:
-        history = _workshop_alone(inputs, progress, clock).make_candidate(building)
+    quiet_libraries()
+    from harness.train.processes import join_processes
+
+    processes = join_processes()
+    processes.decide(lambda: _refuse_target(inputs, target))
+    # What the others write is theirs alone and thrown away.
+    with new_folder(target) if processes.is_main else tempfile.TemporaryDirectory() as building:
+        workshop = _workshop_alone(inputs, progress, clock, processes)
+        history = workshop.make_candidate(Path(building))
+        processes.total(0)  # none of them failed, and so the folder is put in place
     assert history is not None  # the suite trains its candidate
     return history
 
 
+def _refuse_target(inputs: Inputs, target: Path) -> None:
+    if target.exists():
+        raise InvalidInputError(f"{target} exists already; choose another folder")
+    if inputs.adapter is not None:
+        raise InvalidInputError("this suite's candidate comes from a folder; there is nothing to train")
+
+
 def train_all(inputs: Inputs, folder: Path, progress: Progress, *, clock: Clock) -> None:
     """Make everything that a run of the suite trains, in an empty folder, so that runs find it in the cache."""
-    workshop = _workshop_alone(inputs, progress, clock)
+    quiet_libraries()
+    from harness.train.processes import Processes
+
+    workshop = _workshop_alone(inputs, progress, clock, Processes())
     workshop.make_candidate(folder / ADAPTER)
     workshop.make_others(folder)
 
 
-def _workshop_alone(inputs: Inputs, progress: Progress, clock: Clock) -> Workshop:
+def _workshop_alone(inputs: Inputs, progress: Progress, clock: Clock, processes: Processes) -> Workshop:
     """The base model for trainings that no run waits for."""
-    quiet_libraries()
     from harness.engine.catalogue import locate
     from harness.engine.seeding import fix_threads
 
+    def find() -> tuple[str, Path, str]:
+        name, folder = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
+        return name, folder, digest_model_folder(folder)
+
     fix_threads()
-    name, folder = locate(inputs.loaded.suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
-    return _open_workshop(inputs, name, folder, digest_model_folder(folder), progress, clock, fresh=False)
+    found = processes.decide(find)  # by the main one, which may have to fetch or convert it
+    return replace(_open_workshop(inputs, *found, progress, clock, fresh=False), processes=processes)
 
 
 def _note_start(inputs: Inputs, registry: Path, run_id: str, now: datetime) -> None:

@@ -9,6 +9,7 @@ import click
 
 from harness.cli.completion import complete_runs
 from harness.cli.github import tell_actions
+from harness.cli.launching import refuse_lost_processes, refuse_many_processes
 from harness.cli.merging import Parts, parts_options
 from harness.cli.output import (
     command_line,
@@ -53,6 +54,7 @@ def run(  # noqa: PLR0913  an argument for each option
     from harness.prepare import read_inputs
     from harness.store.project import project_folders
 
+    refuse_many_processes(suite)
     loaded = load(suite, settings)
     folders = project_folders(loaded.folder)
     inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
@@ -116,15 +118,24 @@ def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> N
     from harness.clock import utc_now
     from harness.prepare import read_inputs
     from harness.produce import train_only
-    from harness.progress import PrintedProgress
+    from harness.progress import PrintedProgress, SilentProgress
     from harness.store.project import project_folders
 
+    is_main = refuse_lost_processes()
     loaded = load(suite, settings)
     inputs = read_inputs(loaded, registry=project_folders(loaded.folder).baselines)
+    if not is_main:
+        train_only(inputs, out, SilentProgress(), clock=utc_now)
+        return
     say_notes(inputs.warnings, {})
     with PrintedProgress() as progress:
         history = train_only(inputs, out, progress, clock=utc_now)
-    summary = {"adapter": str(out), "best_step": history.best_step, "stop_reason": history.stop_reason}
+    summary = {
+        "adapter": str(out),
+        "best_step": history.best_step,
+        "stop_reason": history.stop_reason,
+        "world_size": history.world_size,
+    }
     if as_json:
         print_json(summary)
         return
