@@ -207,6 +207,7 @@ def training_arguments(
         "fp16": False,
         "use_cpu": on_cpu,
         "dataloader_pin_memory": not on_cpu,
+        "ddp_find_unused_parameters": False,  # every weight that learns is in every loss
         # The default hides NaN: it logs 0.0 and goes on.
         "logging_nan_inf_filter": False,
         "logging_steps": 1,
