@@ -80,6 +80,12 @@ class Workshop:
         copy_admitted(given, target)
         return None
 
+    def known_world_size(self) -> int | None:
+        """How many processes trained the candidate that is given, where this machine made it; None: not known."""
+        given = self.inputs.admitted.get(self.inputs.loaded.suite.candidate)
+        history = self.store.history_of(given.files) if self.store is not None and given is not None else None
+        return history.world_size if history is not None else None
+
     def make_others(self, run: Path) -> None:
         """Train into a run folder the baselines with a training of their own, and the recipe with further seeds.
 

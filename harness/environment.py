@@ -55,7 +55,7 @@ def launched() -> tuple[int, int]:
 
 
 def launched_alone_in_vain() -> bool:
-    """Whether `accelerate launch --cpu` was asked for several processes: without MPI it starts one, and says nothing."""
+    """Whether `accelerate launch --cpu` was asked for several processes: without MPI it starts one, silently."""
     alone = not any(map(value, RANKS))
     return alone and value("ACCELERATE_USE_CPU") is not None and value("MASTER_ADDR") is not None
 

@@ -123,7 +123,9 @@ def produce(
         with _open_store(clock, fresh=fresh) as store:
             run = Run(inputs, workshop.session(share), others, folder, digests, store, judges)
             _collect_evidence(run, inputs, folder, history, leaks, stages, progress)
-        finish_run(folder, run.manifest(stages.seconds, workshop.meter.reading(), (started, clock()), command, threads))
+        world_size = history.world_size if history is not None else workshop.known_world_size()
+        manifest = run.manifest(stages.seconds, workshop.meter.reading(), (started, clock()), command, threads)
+        finish_run(folder, replace(manifest, world_size=world_size))
     return folder
 
 
@@ -150,7 +152,7 @@ def _open_workshop(
     """Load the base model for everything that a run trains on it."""
     from harness.engine.loading import load
     from harness.engine.meter import Meter
-    from harness.train.processes import Processes
+    from harness.train.processes import ALONE
 
     meter = Meter()
     base = load(name, folder)
@@ -164,7 +166,7 @@ def _open_workshop(
         meter=meter,
         progress=progress,
         clock=clock,
-        processes=Processes(),
+        processes=ALONE,
     )
 
 
@@ -327,9 +329,9 @@ def _refuse_target(inputs: Inputs, target: Path) -> None:
 def train_all(inputs: Inputs, folder: Path, progress: Progress, *, clock: Clock) -> None:
     """Make everything that a run of the suite trains, in an empty folder, so that runs find it in the cache."""
     quiet_libraries()
-    from harness.train.processes import Processes
+    from harness.train.processes import ALONE
 
-    workshop = _workshop_alone(inputs, progress, clock, Processes())
+    workshop = _workshop_alone(inputs, progress, clock, ALONE)
     workshop.make_candidate(folder / ADAPTER)
     workshop.make_others(folder)
 

@@ -329,6 +329,7 @@ class RunManifest:
     seconds: Mapping[str, float]  # stage -> wall seconds
     peak_bytes: int | None = None  # the most memory that the process held; on a GPU, there
     shard: str | None = None  # "INDEX/COUNT" of a part of a run, which is no evidence before it is merged
+    world_size: int | None = None  # processes that trained the candidate together; None: not known here
     shards: int | None = None  # how many of them were merged into this run
     locked: str | None = None  # when the lock was made that the suite was found to agree with, ISO 8601; None: no lock
     warnings: tuple[str, ...] = ()

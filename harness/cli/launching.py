@@ -33,7 +33,7 @@ def refuse_lost_processes() -> bool:
     """
     if launched_alone_in_vain():
         raise InvalidInputError(
-            "`accelerate launch --cpu --num_processes N` starts one process without MPI, whatever N; start several with "
-            "`ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N ...`"
+            "`accelerate launch --cpu --num_processes N` starts one process without MPI, whatever N; start several "
+            "with `ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes N ...`"
         )
     return launched()[0] == 0

@@ -123,6 +123,7 @@ def _identity(record: RunRecord) -> tuple[FactGroup, ...]:
 
 def _run_facts(manifest: RunManifest) -> tuple[Fact, ...]:
     commit = clean(manifest.git_commit or "not in a git repository")
+    together = manifest.world_size or 1
     return (
         Fact(label="Run", value=clean(manifest.run_id), code=True),
         Fact(label="Suite", value=clean(manifest.suite_path), code=True),
@@ -135,6 +136,7 @@ def _run_facts(manifest: RunManifest) -> tuple[Fact, ...]:
             code=True,
         ),
         Fact(label="Tool", value=clean(manifest.tool_version), code=True),
+        *([Fact(label="Trained by", value=f"{count(together)} processes together")] if together > 1 else []),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +53,20 @@ class TrainingStore:
             if name != HISTORY:
                 write_bytes(target / name, content)
         return history
+
+    def history_of(self, files: Mapping[str, str]) -> TrainingHistory | None:
+        """The history of a finished training that made exactly these files (name -> SHA-256); None: none here did."""
+        from harness.store.facts import read_record
+
+        for path in sorted(self.folder.glob(f"*/{RESULT}/{SEAL}")):
+            try:
+                seal = dict(parse(path.read_text(encoding="utf-8")))
+                told = hashlib.sha256((path.parent / HISTORY).read_bytes()).hexdigest()
+            except (OSError, UnicodeDecodeError, StrictJsonError, TypeError, ValueError):
+                continue
+            if seal == {**files, HISTORY: told}:
+                return read_record(TrainingHistory, path.parent / HISTORY)
+        return None
 
     def keep(self, key: str, source: Path, history: TrainingHistory) -> None:
         """Keep a finished training's files; its checkpoints are dropped."""

@@ -61,7 +61,7 @@ class Processes:
         if self.count == 1:
             return amount
         with self.together():
-            return sum(gather_object([amount]))  # type: ignore[no-any-return,call-overload]
+            return sum(gather_object([amount]))
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -81,11 +81,14 @@ class Processes:
             ) from error
 
 
+ALONE = Processes()
+
+
 def join_processes() -> Processes:
     """Join the processes that `accelerate launch` started, by its configuration; alone when it started one."""
     index, count = launched()
     if count == 1:
-        return Processes()
+        return ALONE
     on_cpu = not torch.cuda.is_available() or (value("ACCELERATE_USE_CPU") or "").lower() == "true"
     state = PartialState(cpu=on_cpu)
     if (state.process_index, state.num_processes) != (index, count):

@@ -15,8 +15,8 @@ from harness.engine.artefacts import CLASSES
 from harness.engine.loading import LoadedModel, load_quantised
 from harness.engine.meter import Meter
 from harness.engine.seeding import seed_everything
-from harness.files import write_json
 from harness.errors import InvalidInputError
+from harness.files import write_json
 from harness.progress import Progress
 from harness.records import TrainingHistory
 from harness.suite.training import VIRTUAL, Train
@@ -24,7 +24,7 @@ from harness.train.adapters import Trainable
 from harness.train.checkpoints import Checkpoints
 from harness.train.classify import Classes
 from harness.train.preference import Preferences
-from harness.train.processes import Processes
+from harness.train.processes import ALONE, Processes
 from harness.train.rows import TrainingRows
 from harness.train.sft import Completions
 from harness.train.shares import UpdateShare, share_updates
@@ -62,7 +62,7 @@ class Job:
     seed: int
     target: Path
     checkpoints: Checkpoints | None = None
-    processes: Processes = Processes()  # those that train it together; the main one writes
+    processes: Processes = ALONE  # those that train it together; the main one writes
 
 
 def train_candidate(
@@ -167,7 +167,7 @@ def _refuse_processes(train: Train, processes: Processes) -> None:
         raise InvalidInputError("train.objective: dpo is trained by one process; start it without `accelerate launch`")
     if processes.sharded and train.method in VIRTUAL:  # PEFT writes them from the model, not from gathered weights
         raise InvalidInputError(
-            f"train.method: {train.method} learns too little to be sharded; start the processes without FSDP and DeepSpeed"
+            f"train.method: {train.method} learns too little to be sharded; start without FSDP or DeepSpeed"
         )
 
 
@@ -185,9 +185,7 @@ def _objective(base: LoadedModel, rows: TrainingRows, train: Train, meter: Meter
             return Completions(base, rows, train)
 
 
-def training_arguments(
-    train: Train, seed: int, folder: str, base: LoadedModel, share: UpdateShare
-) -> dict[str, Any]:
+def training_arguments(train: Train, seed: int, folder: str, base: LoadedModel, share: UpdateShare) -> dict[str, Any]:
     """The suite's declaration in transformers' words; what else matters is set and not left to its default."""
     on_cpu = base.device.type == "cpu"
     return {

@@ -21,6 +21,7 @@ ALLOWED = {
     "engine/catalogue.py": {"TemporaryDirectory"},  # lasts no longer than the block
     "engine/conversion.py": {"save_pretrained"},  # into a folder that `new_folder` puts in place
     "probing.py": {"TemporaryDirectory"},  # nothing in it is read again
+    "produce.py": {"TemporaryDirectory"},  # of a process whose writes count for nothing
     "store/frames.py": {"to_csv"},  # into memory
     "store/answers.py": {"os.open", "connect"},  # SQLite has a journal of its own
     "train/adapters.py": {"save_pretrained"},  # durable before a seal or a manifest names it, like the next two

@@ -127,10 +127,27 @@ def test_only_the_main_process_writes_and_talks(one: Trained, two: Trained) -> N
         return sorted("/".join(part for part in path.parts if len(part) != 64) for path in found)
 
     assert files(two) == files(one)
-    assert [two.said.count(said) for said in ("in 2 processes", "judge it with", "29/", "warning: train")] == [1, 1, 0, 1]
+    assert [two.said.count(said) for said in ("in 2 processes", "judge it with", "29/", "warning: train")] == [
+        1,
+        1,
+        0,
+        1,
+    ]
 
 
-def test_a_killed_process_ends_the_others_and_the_next_launch_goes_on(suite: Path, two: Trained, tmp_path: Path) -> None:
+def test_the_manifest_of_a_run_tells_how_many_trained_the_adapter(
+    suite: Path, two: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(two.cache))
+    done = CliRunner().invoke(main, ["run", str(suite), "--adapter", str(two.out), "--json"])
+    run = Path(json.loads(done.stdout.splitlines()[-1])["run"])
+    assert json.loads((run / "manifest.json").read_text())["world_size"] == 2
+    assert "2 processes" in (run / "report.html").read_text()
+
+
+def test_a_killed_process_ends_the_others_and_the_next_launch_goes_on(
+    suite: Path, two: Trained, tmp_path: Path
+) -> None:
     killed = train_in_two(suite, tmp_path, [str(HERE / "killed_at_a_step.py")])
     assert killed.code != 0 and "Signal 9 (SIGKILL)" in killed.said
     assert not killed.out.exists() and not list(tmp_path.glob("cache/trainings/*/result"))
@@ -143,7 +160,7 @@ def test_a_killed_process_ends_the_others_and_the_next_launch_goes_on(suite: Pat
 def test_a_run_in_two_processes_is_refused(suite: Path, tmp_path: Path) -> None:
     done = launch(tmp_path, *HARNESS, "run", suite)
     assert done.returncode != 0 and done.stdout.count("error: `run` was started in 2 processes") == 1
-    assert "exitcode  : 2" in done.stdout and not (suite.parent / "reports").exists()
+    assert "exitcode  : 2" in done.stdout and "run " not in done.stdout.split("error:")[0]
 
 
 def test_accelerate_on_a_cpu_that_started_one_process_of_several_is_told(
