@@ -80,10 +80,11 @@ class Workshop:
         copy_admitted(given, target)
         return None
 
-    def known_world_size(self) -> int | None:
-        """How many processes trained the candidate that is given, where this machine made it; None: not known."""
+    def world_size(self, history: TrainingHistory | None) -> int | None:
+        """How many processes trained the candidate, also one that is given, where this machine made it; None: unknown."""
         given = self.inputs.admitted.get(self.inputs.loaded.suite.candidate)
-        history = self.store.history_of(given.files) if self.store is not None and given is not None else None
+        if given is not None and self.store is not None:
+            history = self.store.history_of(given.files)
         return history.world_size if history is not None else None
 
     def make_others(self, run: Path) -> None:

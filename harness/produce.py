@@ -123,9 +123,8 @@ def produce(
         with _open_store(clock, fresh=fresh) as store:
             run = Run(inputs, workshop.session(share), others, folder, digests, store, judges)
             _collect_evidence(run, inputs, folder, history, leaks, stages, progress)
-        world_size = history.world_size if history is not None else workshop.known_world_size()
         manifest = run.manifest(stages.seconds, workshop.meter.reading(), (started, clock()), command, threads)
-        finish_run(folder, replace(manifest, world_size=world_size))
+        finish_run(folder, replace(manifest, world_size=workshop.world_size(history)))
     return folder
 
 

@@ -76,15 +76,6 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_the_history_of_an_adapter_is_known_by_its_bytes(store: TrainingStore, adapter: Path) -> None:
-    store.keep(KEY, adapter, replace(HISTORY, world_size=2))
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in adapter.iterdir()}
-    assert store.history_of(files) == replace(HISTORY, world_size=2)
-    assert store.history_of({**files, "adapter_config.json": "00" * 32}) is None
-    (store.folder / KEY / "result" / "history.json").write_text("{}")
-    assert store.history_of(files) is None, "it is not as it was kept"
-
-
 def test_what_was_damaged_is_not_given_back_and_can_be_kept_anew(
     damage: str, store: TrainingStore, adapter: Path, tmp_path: Path
 ) -> None:
@@ -94,6 +85,15 @@ def test_what_was_damaged_is_not_given_back_and_can_be_kept_anew(
     assert not (tmp_path / "again").exists()
     store.keep(KEY, adapter, replace(HISTORY, best_step=2))
     assert store.fetch(KEY, tmp_path / "again") == replace(HISTORY, best_step=2)
+
+
+def test_the_history_of_an_adapter_is_known_by_its_bytes(store: TrainingStore, adapter: Path) -> None:
+    store.keep(KEY, adapter, replace(HISTORY, world_size=2))
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in adapter.iterdir()}
+    assert store.history_of(files) == replace(HISTORY, world_size=2)
+    assert store.history_of({**files, "adapter_config.json": "00" * 32}) is None
+    (store.folder / KEY / "result" / "history.json").write_text("{}")
+    assert store.history_of(files) is None, "it is not as it was kept"
 
 
 def test_the_seal_names_every_file(store: TrainingStore, adapter: Path) -> None:
