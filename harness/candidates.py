@@ -81,7 +81,7 @@ class Workshop:
         return None
 
     def world_size(self, history: TrainingHistory | None) -> int | None:
-        """How many processes trained the candidate, also one that is given, where this machine made it; None: unknown."""
+        """How many processes trained the candidate, also one that is given, if this machine made it; None: unknown."""
         given = self.inputs.admitted.get(self.inputs.loaded.suite.candidate)
         if given is not None and self.store is not None:
             history = self.store.history_of(given.files)
