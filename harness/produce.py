@@ -77,8 +77,7 @@ def produce(
 ) -> Path | AlreadyPromoted | Unchanged:
     """Run the suite, or one `share` of it, and return the folder with its evidence.
 
-    Unless `fresh`, nothing is run when a finished run had the same inputs, and nothing computed whose result is stored.
-    A promoted adapter is never compared with itself: where what it is judged by changed, the other arms remain.
+    Unless `fresh`, nothing is computed that is stored. A promoted adapter is never compared with itself.
 
     Raises:
         InvalidInputError: input that only the model can show to be wrong (truncated rows, a foreign adapter).
