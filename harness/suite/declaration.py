@@ -15,11 +15,16 @@ def _fraction(value: Any) -> Any:
     if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip())):
         # Through decimal text, so that "99.5%" is the same float as 0.995.
         return float(f"{match[1]}e-2")
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return _whole_to_float(value)
 
 
 def _whole_to_float(value: Any) -> Any:
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("larger than any number that can be calculated with") from None
 
 
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]

@@ -111,8 +111,8 @@ def _apply_overrides(document: source.Document, overrides: Mapping[str, str]) ->
         for problem in written.problems:
             yield source.Problem(source.Position(1, 1), (), f"--set {dotted}: {problem.message}")
         value = written.data
-        if isinstance(node, list) and str(key).isdecimal() and int(key) < len(node):
-            node[int(key)] = value
+        if isinstance(node, list) and (place := _place(node, str(key))) is not None:
+            node[place] = value
         elif isinstance(node, dict):
             node[key] = value
         else:
@@ -122,9 +122,15 @@ def _apply_overrides(document: source.Document, overrides: Mapping[str, str]) ->
 def _child(node: Any, part: str) -> Any:
     if isinstance(node, dict):
         return node.setdefault(part, {})
-    if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
-        return node[int(part)]
+    if isinstance(node, list) and (place := _place(node, part)) is not None:
+        return node[place]
     return None
+
+
+def _place(items: list[Any], written: str) -> int | None:
+    """The index that a part of a dotted name says, where the list has it."""
+    short = written.isdecimal() and len(written) <= len(str(len(items)))
+    return int(written) if short and int(written) < len(items) else None
 
 
 def _validate(document: source.Document) -> tuple[Suite | None, list[source.Problem]]:

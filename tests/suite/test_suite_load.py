@@ -287,9 +287,18 @@ def test_an_override_may_take_a_value_away(tmp_path: Path) -> None:
             load_suite(path, {"train.epochs": text})
 
 
-def test_an_override_at_a_place_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="there is no such place"):
-        load_suite(write(tmp_path, GOOD), {"checks.².bar": "5"})
+@pytest.mark.parametrize("place", ["²", "9" * 5000, "-1"])
+def test_an_override_at_a_place_that_is_no_index_is_refused(place: str, tmp_path: Path) -> None:
+    for key in (f"checks.{place}.bar", f"checks.{place}"):
+        with pytest.raises(InvalidInputError, match="there is no such place"):
+            load_suite(write(tmp_path, GOOD), {key: "5"})
+
+
+@pytest.mark.parametrize("key", ["train.learning_rate", "checks.0.alpha", "data.mix"])
+def test_a_number_that_is_too_large_for_a_float_is_refused(key: str, tmp_path: Path) -> None:
+    value = "9" * 400 if key != "data.mix" else "{from: mix.jsonl, share: " + "9" * 400 + "}"
+    with pytest.raises(InvalidInputError, match="larger than any number|unknown key"):
+        load_suite(write(tmp_path, GOOD), {key: value})
 
 
 _PIECES = [*":-?[]{}#&*!|>'\"%@`,\n\t \r\x00\x85\u2028\ufeff", "\n  ", "<<: ", "!!", "---\n", "a: ", "%YAML "]
