@@ -134,6 +134,8 @@ class Known:
         if self.anew or self.inputs.promoted is None or not _is_promoted(self.inputs, files):
             return None
         record, registry = self.inputs.promoted.record, self.folders.baselines
+        if record.digests.get(GROUND) != self.digests[GROUND]:
+            return None
         try:
             found = verify_adapter(
                 self.inputs.promoted.adapter,

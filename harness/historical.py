@@ -26,7 +26,7 @@ from harness.suite.load import SUITE_FILE, LoadedSuite, parse_suite
 from harness.suite.schema import Suite
 from harness.trust.verdicts import SealedVerdict
 
-RUN_OWN = ("suite", "inputs", "adapter:")  # digests that no two candidates are expected to share
+RUN_OWN = ("suite", "inputs", "ground", "adapter:")  # digests that no two candidates are expected to share
 WITHIN_BASE = "base:"  # the files of the base model, which has a digest of its own
 
 

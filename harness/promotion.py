@@ -24,8 +24,12 @@ from harness.trust.history import log_path
 from harness.trust.verify import verify_adapter
 
 
-def promote_run(run: Path, *, name: str | None, note: str, registry: Path | None, clock: Clock) -> Path:
-    """Add the candidate of `run` to the registry and put it in force; returns its folder there.
+def promote_run(
+    run: Path, *, name: str | None, note: str, copy: bool, registry: Path | None, clock: Clock
+) -> tuple[Path, Path]:
+    """Add the candidate of `run` to the registry and put it in force; returns its folder there, and its adapter's.
+
+    The adapter's files are copied there when they are small, or with `copy`; else they stay in the run.
 
     Raises:
         InvalidInputError: the run did not ship, or the name is taken.
@@ -33,10 +37,12 @@ def promote_run(run: Path, *, name: str | None, note: str, registry: Path | None
     """
     require_run(run)
     with hold(run):  # so that no other verdict comes between its reading and its copying
-        return _promote(run, name=name, note=note, registry=registry, now=clock())
+        return _promote(run, name=name, note=note, copy=copy, registry=registry, now=clock())
 
 
-def _promote(run: Path, *, name: str | None, note: str, registry: Path | None, now: datetime) -> Path:
+def _promote(
+    run: Path, *, name: str | None, note: str, copy: bool, registry: Path | None, now: datetime
+) -> tuple[Path, Path]:
     stored = read_run(run)
     verdict, suite = verdict_of(stored), suite_of(stored)
     if verdict.decision != "ship":
@@ -50,7 +56,7 @@ def _promote(run: Path, *, name: str | None, note: str, registry: Path | None, n
         suite_digest=stored.manifest.digests["suite"],
         history=log if log.is_file() or verdict.sequence else None,  # one that was kept is not to be lost
     )
-    small = adapter_size(run / ADAPTER) <= LARGEST_COMMITTED_ADAPTER
+    stays = None if copy or adapter_size(run / ADAPTER) <= LARGEST_COMMITTED_ADAPTER else (run / ADAPTER).resolve()
     record = BaselineRecord(
         format_version=RECORD_VERSION,
         suite=suite.suite,
@@ -62,11 +68,12 @@ def _promote(run: Path, *, name: str | None, note: str, registry: Path | None, n
         system=stored.manifest.candidate_system,
         digests=stored.manifest.digests,
         adapter_files=verdict.adapter_files,
-        adapter_location=None if small else str((run / ADAPTER).resolve()),
+        adapter_location=None if stays is None else str(stays),
         overrides=stored.manifest.overrides,
         note=note,
     )
-    return write_baseline(place, record, _outcomes(stored, suite.candidate), run)
+    folder = write_baseline(place, record, _outcomes(stored, suite.candidate), run)
+    return folder, stays or folder / ADAPTER
 
 
 def _outcomes(stored: StoredRun, candidate: str) -> list[dict[str, Any]]:

@@ -62,7 +62,9 @@ def run(  # noqa: PLR0913  an argument for each option
     say_notes(inputs.warnings, inputs.absent)
     made = _make(inputs, folders, parts, fresh=fresh, locked=locked)
     if isinstance(made, AlreadyPromoted):
-        told = f"already promoted as {made.name}: same adapter, same suite, same data"
+        told = f"already promoted as {made.name}: same adapter, same suite, same data; no new verdict is given"
+        if given["signer"] is not None:
+            told += ", and nothing is signed (`harness gate RUN --key FILE` signs a verdict on a run that is there)"
         print_json({"already_promoted": made.name}) if as_json else click.echo(told)
         return
     if parts.share is not None and isinstance(made, Path):

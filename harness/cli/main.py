@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import signal
 from typing import Any
 
 import click
@@ -41,6 +43,8 @@ class _Failures(click.Group):
     """Turns every expected failure into one message and its exit code, in one place."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        with contextlib.suppress(ValueError):  # not in the main thread, where no signal arrives
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a CI job ends it as Ctrl-C does
         try:
             return super().invoke(ctx)
         except HarnessError as error:

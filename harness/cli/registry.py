@@ -23,18 +23,24 @@ SHOWN_FLIPS = 10
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option("--name", help="Name in the registry; the run's id by default.")
 @click.option("--note", default="", help="A remark kept in the record.")
+@click.option("--copy", is_flag=True, help="Keep the adapter's files in the registry also when they are over 5 MB.")
 @click.option("--baselines", type=click.Path(path_type=Path), help="The registry; the project's by default.")
 @json_option
-def promote(run: Path, name: str | None, note: str, baselines: Path | None, as_json: bool) -> None:
+def promote(run: Path, name: str | None, note: str, copy: bool, baselines: Path | None, as_json: bool) -> None:
     """Put the adapter of a run that shipped into the registry of baselines."""
     from harness.clock import utc_now
     from harness.promotion import promote_run
 
-    folder = promote_run(run, name=name, note=note, registry=baselines, clock=utc_now)
+    folder, kept_at = promote_run(run, name=name, note=note, copy=copy, registry=baselines, clock=utc_now)
     if as_json:
-        print_json({"baseline": str(folder)})
-    else:
-        click.echo(f"promoted: {folder}\ncommit it, so that the next candidate is compared with it")
+        print_json({"baseline": str(folder), "adapter": str(kept_at)})
+        return
+    click.echo(f"promoted: {folder}\ncommit it, so that the next candidate is compared with it")
+    if not kept_at.is_relative_to(folder):
+        click.echo(
+            f"its adapter is over 5 MB and stays in {kept_at}: other machines, CI too, cannot run the suite then; "
+            "promote with --copy to commit it as well (Git LFS suits such files)"
+        )
 
 
 @click.command()

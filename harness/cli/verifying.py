@@ -168,7 +168,7 @@ def verified_lines(found: Verified) -> Iterator[str]:
     else:
         yield "unsigned: this proves that the files are those judged, not who judged them (--key asks for a signature)"
     if found.history_checked:
-        yield "no newer verdict on this adapter stands against it"
+        yield "no newer verdict by this suite on this adapter stands against it"
     else:
         yield f"newer verdicts were not checked: --history baselines/{one_line(clean(verdict.suite))}/verdicts.jsonl"
 
@@ -201,5 +201,6 @@ def keygen(file: Path, as_json: bool) -> None:
     if as_json:
         print_json({"private_key": str(file), "public_key": str(public_file), "key_id": key_id})
         return
-    click.echo(f"{file}: the private key; keep it secret and out of git ({KEY_VARIABLE}={file} signs every verdict)")
+    click.echo(f"{file}: the private key; add it to .gitignore")
+    click.echo(f"  {KEY_VARIABLE}={file} signs every verdict; in CI the variable may hold the text of the file")
     click.echo(f"{public_file}: the public key {key_id}; commit it, and give it to harness verify --key")

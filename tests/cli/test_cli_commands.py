@@ -307,6 +307,20 @@ def test_the_promoted_adapter_is_not_its_own_baseline_when_the_data_changed(prom
     assert manifest["absent_systems"] == {"previous": "it is the candidate itself, which is not compared with itself"}
 
 
+def test_a_large_adapter_stays_in_its_run_unless_it_is_to_be_copied(
+    promoted: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, adapter = promoted
+    monkeypatch.setattr("harness.promotion.LARGEST_COMMITTED_ADAPTER", 10)
+    left = harness("promote", adapter.parent, "--name", "left")
+    assert left.exit_code == 0 and f"stays in {adapter}" in left.output, left.output
+    assert not (suite.parents[1] / "baselines" / "tiny" / "left" / "adapter").exists()
+    copied = harness("promote", adapter.parent, "--name", "copied", "--copy")
+    assert copied.exit_code == 0 and "stays in" not in copied.output, copied.output
+    adapter.rename(adapter.with_name("gone"))
+    assert harness("validate", suite).exit_code == 0
+
+
 def test_a_promoted_adapter_that_is_not_to_be_had_is_refused(promoted: tuple[Path, Path], tmp_path: Path) -> None:
     suite, adapter = promoted
     promote_by_hand(tmp_path, adapter.parent, name="large", adapter_location=str(tmp_path / "gone"))

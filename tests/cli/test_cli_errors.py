@@ -66,7 +66,8 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
     assert done.stderr.startswith("Traceback") and "suite.yaml:1:9 " in done.stderr
 
 
-def test_an_interrupted_command_prints_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_prints_how_to_go_on(sent: signal.Signals, tmp_path: Path) -> None:
     run = Fixture(n_test=60, n_probe=40, questions=40).write(tmp_path / "a run")
     arguments = ["selftest", str(run), "--replicates", "10000000"]
     with subprocess.Popen(
@@ -81,7 +82,7 @@ def test_an_interrupted_command_prints_how_to_go_on(tmp_path: Path) -> None:
             while "scipy" not in Path(f"/proc/{process.pid}/maps").read_text():  # the command has begun
                 assert process.poll() is None
                 time.sleep(0.05)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             _, said = process.communicate(timeout=60)
         finally:
             process.kill()

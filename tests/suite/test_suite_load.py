@@ -297,7 +297,7 @@ def test_an_override_at_a_place_that_is_no_index_is_refused(place: str, tmp_path
 @pytest.mark.parametrize("key", ["train.learning_rate", "checks.0.alpha", "data.mix"])
 def test_a_number_that_is_too_large_for_a_float_is_refused(key: str, tmp_path: Path) -> None:
     value = "9" * 400 if key != "data.mix" else "{from: mix.jsonl, share: " + "9" * 400 + "}"
-    with pytest.raises(InvalidInputError, match="larger than any number|unknown key"):
+    with pytest.raises(InvalidInputError, match=r"larger than any number|unknown key"):
         load_suite(write(tmp_path, GOOD), {key: value})
 
 
