@@ -63,6 +63,7 @@ def test_no_exit_code_is_anything_but_one_of_the_table() -> None:
     assert found == {
         "cli/comparing.py: exit_code",
         "cli/first_run.py: int(ExitCode.BROKE if missing else ExitCode.SHIP)",
+        "cli/launching.py: int(ExitCode.INVALID)",
         "cli/linting.py: int(result.exit_code)",
         "cli/main.py: int(ExitCode.BROKE)",
         "cli/main.py: int(ExitCode.INTERRUPTED)",
@@ -70,6 +71,7 @@ def test_no_exit_code_is_anything_but_one_of_the_table() -> None:
         "cli/output.py: int(judgement.exit_code)",
         "cli/parity.py: int(report.exit_code)",
         "cli/reviewing.py: exit_code",
+        "train/processes.py: told[1]",  # the exit code of the main process's error
     }
     for path in ("comparing", "reviewing"):
         (value,) = [

@@ -243,6 +243,7 @@ def test_no_report_is_written_without_a_verdict_that_holds(tmp_path: Path) -> No
 
 def test_promotion_needs_a_ship_verdict_and_fills_the_registry(tmp_path: Path) -> None:
     registry = tmp_path / "baselines"
+    registry.mkdir()  # so that the project is this folder, whatever lies above it
     held = Fixture(candidate_right=lambda i: False).write(tmp_path / "held")
     (held / "adapter" / "adapter_model.safetensors").write_bytes(b"weights")
     assert harness("gate", held).exit_code == 3
