@@ -111,7 +111,9 @@ def _checks(page: Page) -> str:
     rows = [
         (
             f"{check.symbol} {check.status_text}{'' if check.blocking else ' (not blocking)'}",
-            *(escape(text, SHORT_LIMIT) for text in (check.title, check.baseline or "–", check.needed)),
+            escape(check.title, SHORT_LIMIT),
+            escape(check.against.removeprefix("against ") or "–", SHORT_LIMIT),
+            escape(check.needed, SHORT_LIMIT),
             escape(f"{check.measured} ({check.interval})" if check.interval else check.measured, SHORT_LIMIT),
             check.n,
         )

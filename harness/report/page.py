@@ -69,6 +69,7 @@ class CheckRow:
     status_text: str
     blocking: bool
     baseline: str
+    scores: tuple[str, str] | None  # of candidate and baseline, by what a gain was asked on
     needed: str
     measured: str
     interval: str
@@ -80,6 +81,13 @@ class CheckRow:
     method: str
     needs: str
     accepted: str  # why a person let this undecided check pass
+
+    @property
+    def against(self) -> str:
+        """The baseline, with the scores of both where they are known: "51.5 % against few-shot's 16.9 %"."""
+        if self.scores is None:
+            return f"against {self.baseline}" if self.baseline else ""
+        return f"{self.scores[0]} against {self.baseline}'s {self.scores[1]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

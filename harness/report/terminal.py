@@ -58,7 +58,7 @@ def _check_table(page: Page) -> Table:
         word = f"{check.symbol} {check.status_text}{'' if check.blocking else ' (not blocking)'}"
         table.add_row(
             Text(word, style=_STYLES[check.status]),
-            _two_lines(check.title, f"against {check.baseline}" if check.baseline else ""),
+            _two_lines(check.title, check.against),
             _plain(check.needed),
             _two_lines(check.measured, check.interval),
             _plain(check.n),

@@ -20,7 +20,7 @@ from harness.report.view_examples import change_sets, example_set
 from harness.report.view_first_screen import essentials, highlights, trust_facts
 from harness.report.view_history import history_view
 from harness.report.view_leakage import leakage_view
-from harness.report.view_scores import slice_tables, tag_scores
+from harness.report.view_scores import compared_scores, slice_tables, tag_scores
 from harness.report.view_training import liveness_facts, training_view
 
 BULKY = ("examples", "predictions", "scores", "benchmarks")  # row by row: the page's examples, or the run folder
@@ -52,7 +52,7 @@ def build_page(record: RunRecord) -> Page:
         trust=trust_facts(record),
         essentials=essentials(record),
         closest=clean(rival.baseline) if rival else "",
-        checks=check_rows(verdict.checks, record.detectable),
+        checks=check_rows(verdict.checks, record.detectable, compared_scores(record)),
         warnings=_cleaned(manifest.warnings),
         candidate=clean(record.candidate),
         arms=arm_table(record, examples),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from harness.findings import CheckResult, Comparison, Decision, Status
 from harness.report.formatting import (
@@ -24,11 +25,15 @@ DECISION_WORDS: dict[Decision, str] = {"ship": "Ship", "hold": "Hold", "undecide
 _ORDER: dict[Status, int] = {"fail": 0, "undecided": 1, "pass": 2}
 
 
-def check_rows(checks: Sequence[CheckResult], detectable: Mapping[str, float]) -> tuple[CheckRow, ...]:
+def check_rows(
+    checks: Sequence[CheckResult],
+    detectable: Mapping[str, float],
+    scores: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> tuple[CheckRow, ...]:
     """Return the rows of the check table: what decided comes first, otherwise in the order of the suite.
 
     Checks of one kind share an axis, so that their bars can be compared by eye. `detectable` maps a check to the
-    smallest true difference (a fraction) that it shows with 80 % power.
+    smallest true difference (a fraction) that it shows with 80 % power, `scores` to what candidate and baseline scored.
 
     Raises:
         ValueError: a check carries a number that is not finite.
@@ -38,7 +43,10 @@ def check_rows(checks: Sequence[CheckResult], detectable: Mapping[str, float]) -
         for key in {_axis_key(check) for check in checks}
     }
     ordered = sorted(checks, key=lambda check: (not check.blocking, _ORDER[check.status]))
-    return tuple(_check_row(check, axes[_axis_key(check)], detectable.get(check.name)) for check in ordered)
+    return tuple(
+        _check_row(check, axes[_axis_key(check)], detectable.get(check.name), scores.get(check.name))
+        for check in ordered
+    )
 
 
 def short_title(check: CheckResult) -> str:
@@ -82,7 +90,9 @@ def _axis_key(check: CheckResult) -> tuple[str, str]:
     return check.kind, check.unit
 
 
-def _check_row(check: CheckResult, axis: tuple[float, float], detectable: float | None) -> CheckRow:
+def _check_row(
+    check: CheckResult, axis: tuple[float, float], detectable: float | None, scores: tuple[str, str] | None
+) -> CheckRow:
     measured = NOTHING if check.observed is None else quantity(check.observed, check.unit)
     return CheckRow(
         name=clean(check.name),
@@ -93,6 +103,7 @@ def _check_row(check: CheckResult, axis: tuple[float, float], detectable: float 
         status_text=WORDS[check.status] + (", accepted" if check.accepted else ""),
         blocking=check.blocking,
         baseline=clean(check.baseline or ""),
+        scores=scores,
         needed=_needed(check),
         measured=clean(measured),
         interval=_interval(check),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.findings import Comparison, LookCount, RunRecord
+from harness.findings import CheckResult, Comparison, LookCount, RunRecord
 from harness.records import RunManifest
 from harness.report.formatting import NOTHING, clean, count, duration, moment, plural, points
 from harness.report.page import ChangeSet, ChangeSide, Fact, Highlights
@@ -14,6 +14,11 @@ from harness.report.view_leakage import leakage_facts
 SHOWN_EXAMPLES = 3
 SHOWN_SLICES = 2
 DETECTABLE = "The smallest true difference that as many examples show with 80 % power"
+# What a suite may leave unasked although a candidate can lose it -> the kinds of check that ask for it.
+ABILITIES = {
+    "general ability": ("benchmark_drop", "logprob_drop", "kl_divergence"),
+    "valid output": ("valid_output",),
+}
 SHORT_DIGEST = 10  # characters, as git shows its own
 
 
@@ -66,6 +71,7 @@ def trust_facts(record: RunRecord) -> tuple[Fact, ...]:
     return (
         Fact(label="Examples", value=_sizes(record)),
         Fact(label="Detectable", value=", ".join(_effects(record)) or NOTHING, whole=DETECTABLE),
+        *_not_checked(record.verdict.checks),
         *leakage_facts(record),
         Fact(label="Failed", value=f"{count(failed)} of {answers}"),
         Fact(label="Truncated", value="not trained here" if history is None else _cut(history.truncated_rows)),
@@ -73,6 +79,15 @@ def trust_facts(record: RunRecord) -> tuple[Fact, ...]:
         Fact(label="Seeds", value=_seeds(record)),
         _signature(clean(record.signed_by)),
     )
+
+
+def _not_checked(checks: Sequence[CheckResult]) -> Iterator[Fact]:
+    """What no blocking check asks for, and which kinds of check would; nothing where all is asked for."""
+    asked = {check.kind for check in checks if check.blocking}
+    missing = {name: kinds for name, kinds in ABILITIES.items() if asked.isdisjoint(kinds)}
+    if missing:
+        wanted = "; ".join(f"{name} ({' or '.join(kinds)})" for name, kinds in missing.items())
+        yield Fact(label="Not checked", value=", ".join(missing), whole=f"No blocking check asks for: {wanted}")
 
 
 def _signature(key: str) -> Fact:

@@ -66,6 +66,31 @@ def score_cell(summary: ScorerSummary) -> ScoreCell:
     )
 
 
+def compared_scores(record: RunRecord) -> dict[str, tuple[str, str]]:
+    """Return `better_than` check -> the scores of candidate and baseline, as the score tables tell them.
+
+    Raises:
+        ValueError: an estimate is not finite.
+    """
+    tests = [item for item in record.summaries if item.dataset == "test"]
+    ours = {(item.scorer, item.tag): item for item in tests if item.system == record.candidate}
+    # As the gate names what is compared, behind the check's own name, which has no slash.
+    theirs = {f"{item.scorer}/{item.system}" + (f"[{item.tag}]" if item.tag else ""): item for item in tests}
+    pairs = {}
+    for check in record.verdict.checks:
+        baseline = theirs.get(check.name.partition("/")[2]) if check.kind == "better_than" else None
+        candidate = ours.get((baseline.scorer, baseline.tag)) if baseline else None
+        if baseline and candidate:
+            pairs[check.name] = (_told(candidate), _told(baseline))
+    return pairs
+
+
+def _told(summary: ScorerSummary) -> str:
+    """A score in words; where some are missing it says so, since the check counts those against the candidate."""
+    cell = score_cell(summary)
+    return f"{cell.value} ({cell.unscored})" if cell.unscored else cell.value
+
+
 def _share_bar(estimate: Estimate, description: str) -> IntervalBar:
     return IntervalBar(
         low=estimate.low,

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import re
 from typing import Any
 
+import lxml.html
 import pytest
-from record_factory import CANDIDATE, complete, make_record
+from record_factory import BASELINES, CANDIDATE, complete, make_record
+from rich.console import Console
 
 from harness.findings import LookCount, RunRecord
+from harness.report.html import render_html
+from harness.report.markdown import render_markdown
 from harness.report.page import Fact
+from harness.report.terminal import print_summary
 from harness.report.view import build_page
 
 
@@ -143,3 +150,106 @@ def test_the_adapter_is_that_of_the_candidate_and_of_no_baseline() -> None:
     found = {fact.label: fact.whole for fact in build_page(with_manifest(digests=digests)).essentials}
     assert found["Adapter"] == "sha256:" + "1" * 64
     assert list(found) == ["Adapter", "Commit", "Cost", "Time"]
+
+
+def without_checks(record: RunRecord, *kinds: str) -> RunRecord:
+    left = tuple(check for check in record.verdict.checks if check.kind not in kinds)
+    return dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, checks=left))
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        (("benchmark_drop",), "general ability"),
+        (("valid_output",), "valid output"),
+        (("benchmark_drop", "valid_output"), "general ability, valid output"),
+    ],
+)
+def test_trust_names_what_no_check_asks_for(missing: tuple[str, ...], told: str) -> None:
+    assert trust(without_checks(make_record(rows=4, probes=2), *missing))["Not checked"] == told
+
+
+@pytest.mark.parametrize("kind", ["benchmark_drop", "logprob_drop", "kl_divergence"])
+def test_nothing_is_named_as_not_checked_when_all_is(kind: str) -> None:
+    record = make_record(rows=4, probes=2)
+    checks = tuple(
+        dataclasses.replace(check, kind=kind) if check.kind == "benchmark_drop" else check
+        for check in record.verdict.checks
+    )
+    assert "Not checked" not in trust(
+        dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, checks=checks))
+    )
+
+
+def test_a_check_that_does_not_block_leaves_its_ability_not_checked() -> None:
+    record = make_record(rows=4, probes=2)
+    checks = tuple(
+        dataclasses.replace(check, blocking=check.kind != "benchmark_drop") for check in record.verdict.checks
+    )
+    page = build_page(dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, checks=checks)))
+    (fact,) = (fact for fact in page.trust if fact.label == "Not checked")
+    assert fact.value == "general ability"
+    assert fact.whole == "No blocking check asks for: general ability (benchmark_drop or logprob_drop or kl_divergence)"
+
+
+def against(record: RunRecord, **changes: Any) -> str:
+    """What the first check of the record, with these fields, says of its baseline."""
+    check = dataclasses.replace(record.verdict.checks[0], **changes)
+    page = build_page(dataclasses.replace(record, verdict=dataclasses.replace(record.verdict, checks=(check,))))
+    return page.checks[0].against
+
+
+def test_a_gain_tells_the_scores_that_the_arm_table_shows() -> None:
+    page = build_page(make_record())
+    shown = {arm.name: arm.scores[0].value for arm in page.arms.rows if arm.scores[0] is not None}
+    assert {check.baseline: check.against for check in page.checks if check.kind == "better_than"} == {
+        name: f"{shown[CANDIDATE]} against {name}'s {shown[name]}" for name in BASELINES
+    }
+
+
+def test_a_gain_on_a_slice_tells_the_scores_on_that_slice() -> None:
+    record = make_record()
+    page = build_page(record)
+    (table,) = (table for table in page.tag_scores if table.title == "shifted")
+    place = [(column.dataset, column.scorer) for column in table.columns].index(("test", "rouge_l"))
+    cells = {row.system: row.cells[place] for row in table.rows}
+    ours, theirs = cells[CANDIDATE], cells["few-shot"]
+    assert ours is not None and theirs is not None
+    told = against(record, name="hard-ones/rouge_l/few-shot[shifted]", baseline="few-shot")
+    assert told == f"{ours.value} against few-shot's {theirs.value}"
+
+
+def test_a_gain_says_so_when_scores_are_missing_that_count_against_the_candidate() -> None:
+    assert re.fullmatch(
+        r"[0-9.]+ % \(2 without a score\) against prompt-only's [0-9.]+ %", against(make_record(errors=2))
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "better_than/exact_match/absent", "baseline": "absent"},
+        {"name": "better_than/macro_f1/few-shot", "baseline": "few-shot"},
+        {"name": "better_than/exact_match/few-shot[unknown]", "baseline": "few-shot"},
+        {"kind": "recipe_better_than"},
+    ],
+)
+def test_no_score_is_told_when_it_is_not_known(changes: dict[str, str]) -> None:
+    record = make_record(rows=4, probes=2)
+    baseline = changes.get("baseline", record.verdict.checks[0].baseline)
+    assert against(record, **changes) == f"against {baseline}"
+
+
+def test_every_rendering_shows_the_scores_and_what_was_not_checked() -> None:
+    page = build_page(without_checks(make_record(), "benchmark_drop"))
+    told = next(check.against for check in page.checks if check.baseline == "few-shot")
+    document = lxml.html.document_fromstring(render_html(page).encode())
+    (section,) = document.xpath("//section[@id='checks']")
+    (beside,) = document.xpath("//div[@class='beside']")
+    assert told in section.text_content()
+    assert "Not checkedgeneral ability" in "".join(beside.text_content().split("\n"))
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(page, console)
+    for text in (render_markdown(page), console.file.getvalue()):  # type: ignore[attr-defined]
+        assert told in text
+        assert "Not checked: general ability · " in text
