@@ -99,7 +99,8 @@ def _systems(proposal: Proposal, facts: Facts) -> Iterator[str]:
     if proposal.engineered is not None:
         over = "engineered"
         yield f"  engineered:  {{kind: prompt, role: baseline, system: {ENGINEERED}}}   # make it your best prompt"
-    yield "  few-shot:    {kind: few_shot, role: baseline, shots: 4}   # `selection: nearest` takes those most like it"
+    yield "  # The examples most like the question are the strongest few-shot prompt; weak ones are easy to beat."
+    yield "  few-shot:    {kind: few_shot, role: baseline, shots: 4, selection: nearest}"
     if proposal.constrained is not None:
         more = "".join(f", {key}: {_scalar(value)}" for key, value in proposal.constrained.items())
         yield "  # A grammar over the prompt makes every answer a valid one, without training."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -37,3 +39,9 @@ class EvidenceRefusedError(HarnessError):
     """Evidence that was tampered with, is stale, or does not match (exit 5)."""
 
     exit_code = ExitCode.REFUSED
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: "; did you mean 'epochs'?", or "" when no known one is like it."""
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

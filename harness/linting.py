@@ -13,12 +13,13 @@ from harness.data.amounts import no_general_data, places, task_rows
 from harness.data.folding import fold
 from harness.data.lint import Rows, RowSets, in_order, lint_rows
 from harness.data.local_tokenizer import LocalTokenizer
+from harness.data.out_of_grammar import out_of_grammar
 from harness.data.rules import Finding
 from harness.data.splits import Datasets, read_datasets, schema_path
 from harness.data.tokens import not_prefixes, out_of_reach, over_training_limit
 from harness.errors import ExitCode, InvalidInputError
 from harness.limits import TEXT_BYTES, read_within
-from harness.prepare import system_message
+from harness.prepare import system_message, written_grammars
 from harness.records import Example, Message
 from harness.scoring.json_schema import SchemaValidator
 from harness.strict_json import StrictJsonError, parse
@@ -49,7 +50,9 @@ def lint_suite(loaded: LoadedSuite, *, model: Path | None) -> LintResult:
     datasets = read_datasets(loaded)
     sets = _row_sets(loaded, datasets)
     work: Counter[str] = Counter()
-    found = list(lint_rows(sets, validator=_read_validator(loaded), work=work))
+    validator = _read_validator(loaded)
+    found = list(lint_rows(sets, validator=validator, work=work))
+    found += out_of_grammar(loaded, datasets.test, written_grammars(loaded), validator)
     found += no_general_data(loaded)
     not_checked = []
     tokenizer = _read_tokenizer(model)

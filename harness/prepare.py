@@ -12,7 +12,9 @@ from harness.data.amounts import scarce
 from harness.data.documents import read_documents
 from harness.data.formats import describe, to_examples
 from harness.data.mixing import draw_mix
+from harness.data.out_of_grammar import out_of_grammar
 from harness.data.reading import read_declared
+from harness.data.sources import raise_problems
 from harness.data.splits import Datasets, load_datasets, prompt_key, refuse_duplicate_ids
 from harness.engine.grammar import lark_grammar, regex_grammar, schema_grammar
 from harness.engine.local_models import find_local
@@ -104,6 +106,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     for name, benchmark in suite.benchmarks.items():
         refuse_unusable_benchmark(name, benchmark, loaded.folder)
     schema = _read_schema(loaded)
+    validator = SchemaValidator(parse(schema.decode("utf-8"))) if schema is not None else None
     absent = {
         name: f"no adapter of suite {suite.suite} was promoted yet"
         for name, spec in suite.systems.items()
@@ -125,14 +128,14 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         mix=mix,
         general=general,
         schema=schema,
-        validator=SchemaValidator(parse(schema.decode("utf-8"))) if schema is not None else None,
+        validator=validator,
         prompts={name: system_message(loaded, name, promoted) for name in suite.systems},
         promoted=promoted,
         absent=absent,
         admitted=admitted,
         passages=passages,
         templates=_read_templates(loaded),
-        grammars=_read_grammars(loaded, schema),
+        grammars=_read_grammars(loaded, schema, validator, datasets.test),
         warnings=(*_other_bases(suite.model, admitted), *_warnings(loaded, datasets)),
     )
 
@@ -324,8 +327,12 @@ def _refuse_too_many_shots(loaded: LoadedSuite, datasets: Datasets) -> None:
             raise InvalidInputError(f"systems.{name}: {spec.shots} shots need as many training rows; there are {rows}")
 
 
-def _read_grammars(loaded: LoadedSuite, schema: bytes | None) -> dict[str, str]:
-    """What the answers of each constrained arm may be."""
+def written_grammars(loaded: LoadedSuite) -> dict[str, str]:
+    """Constrained arm -> its grammar, of those with a regular expression or a Lark grammar of their own.
+
+    Raises:
+        InvalidInputError: it cannot constrain an answer, or cannot be read.
+    """
     grammars = {}
     for name, spec in loaded.suite.systems.items():
         if not isinstance(spec, ConstrainedSystem):
@@ -335,11 +342,26 @@ def _read_grammars(loaded: LoadedSuite, schema: bytes | None) -> dict[str, str]:
                 grammars[name] = regex_grammar(spec.regex)
             elif spec.lark is not None:
                 grammars[name] = lark_grammar(_read_text(loaded.resolve(spec.lark)))
-            else:
-                assert schema is not None  # the suite was found to be complete
-                grammars[name] = schema_grammar(parse(schema.decode("utf-8")))
         except InvalidInputError as error:
             raise InvalidInputError(f"systems.{name}: {error}") from None
+    return grammars
+
+
+def _read_grammars(
+    loaded: LoadedSuite, schema: bytes | None, validator: SchemaValidator | None, test: tuple[Example, ...]
+) -> dict[str, str]:
+    """What the answers of each constrained arm may be, among them the right answer of every test row."""
+    grammars = written_grammars(loaded)
+    found = out_of_grammar(loaded, test, grammars, validator)
+    errors = [one for one in found if one.severity == "error"]
+    raise_problems([f"{one.where}: {one.what} ({one.other}); {one.remedy}" for one in errors])
+    for name, spec in loaded.suite.systems.items():
+        if isinstance(spec, ConstrainedSystem) and name not in grammars:
+            assert schema is not None  # the suite was found to be complete
+            try:
+                grammars[name] = schema_grammar(parse(schema.decode("utf-8")))
+            except InvalidInputError as error:
+                raise InvalidInputError(f"systems.{name}: {error}") from None
     return grammars
 
 

@@ -23,7 +23,8 @@ FILES = {
     "bare.txt": "Answer.",
     "engineered.txt": "Answer with one word.",
     "rubric.txt": "Shorter is better.",
-    "answer.lark": 'start: "x0" | "x1"\n',
+    "answer.lark": r"""start: "\"x0\"" | "\"x1\""
+""",
     "template.txt": "{passages}\n\n{question}",
     "handbook/refunds.md": "Refunds take a week.\n",
 }

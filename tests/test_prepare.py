@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plain_suite import SUITE, write_plain_suite
+from plain_suite import FILES, SUITE, write_plain_suite
 
 from harness.errors import InvalidInputError
 from harness.prepare import Inputs, read_inputs
@@ -32,7 +32,7 @@ def test_what_every_arm_needs_is_read_before_anything_is_loaded(tmp_path: Path) 
     inputs = read(tmp_path, text)
     assert [passage.text for passage in inputs.passages["found"]] == ["Refunds take a week."]
     assert inputs.templates == {"found": "{passages}\n\n{question}"}
-    assert inputs.grammars == {"bound": 'start: "x0" | "x1"\n'}
+    assert inputs.grammars == {"bound": FILES["answer.lark"]}
     assert inputs.prompts["bound"] == inputs.prompts["bare"] == "Answer."
     assert inputs.datasets.digests["handbook"]
 
@@ -42,6 +42,10 @@ ARMS = {
     "{kind: constrained, over: bare, regex: '(a'}": r"systems.other: the regular expression cannot constrain",
     "{kind: constrained, over: bare, lark: bare.txt}": r"systems.other: the Lark grammar cannot constrain",
     "{kind: retrieval, template: bare.txt}": r"bare.txt: the template must contain \{passages\}",
+    '{kind: constrained, over: bare, regex: \'"x0"|"y1"\'}': (
+        r"""^test.jsonl:2: the answer '"x1"' cannot be written under the grammar of the arm other; 20 rows have this """
+        r"answer \(suite.yaml:9\); correct the grammar or the answer; a typo in a label is the usual cause$"
+    ),
     "{kind: adapter, from: handbook}": r"handbook: neither an adapter folder",
 }
 

@@ -67,6 +67,7 @@ def init(folder: Path, data: Path | None, as_json: bool) -> None:
     steps = {
         "harness doctor": "is this machine ready?",
         f"harness validate {place}": "are suite and rows as they should be?",
+        f"harness lint {place}": "are there leaks, contradictions or other faults in the rows?",
         f"harness plan {place}": "what can so many test rows show?",
         f"harness run {place}": "train, compare and decide",
     }

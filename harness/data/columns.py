@@ -15,6 +15,13 @@ def columns_taken(columns: Columns) -> frozenset[str]:
     return frozenset(column for named in columns.values() for column in _listed(named))
 
 
+def original_columns(rows: Sequence[Row], columns: Columns, renamed: frozenset[str]) -> tuple[str, ...]:
+    """What a file called its columns before those `renamed` were; they come last."""
+    made = {key for key, named in columns.items() if not renamed.isdisjoint(_listed(named))}
+    kept = dict.fromkeys(key for row in rows for key in row.value if key not in made)
+    return (*kept, *sorted(renamed))
+
+
 def rename_columns(rows: tuple[Row, ...], columns: Columns) -> tuple[Row, ...]:
     """Each row under the keys of a format; a column that a row does not have is passed over.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from harness.data.columns import rename_columns
@@ -29,6 +30,7 @@ GROUPS = (
     "session_id", "user_id", "customer_id", "patient_id", "author_id", "author",
 )  # fmt: skip
 LONGEST_ID = 200  # characters
+NEARLY = 0.75  # of the letters of a misspelt name are those of the known one, in order
 
 Values = Mapping[str, Sequence[Any]]  # column -> what the rows that have it hold
 
@@ -63,13 +65,22 @@ def _question_and_answer(held: Values, where: str) -> dict[str, str | list[str]]
     if question is None:
         question, context = context, None
     if question is None or answer is None:
-        lacking = "a question" if question is None else "an answer"
-        raise InvalidInputError(f"{where}: no column is {lacking} by its name; {_what_to_do(held)}")
+        lacking, names = ("a question", QUESTIONS) if question is None else ("an answer", (*ANSWERS, *LABELS))
+        near = _misspelt([column for column in held if column not in (question, context, answer)], names)
+        raise InvalidInputError(f"{where}: no column is {lacking} by its name{near}; {_what_to_do(held)}")
     if context is not None or question == "instruction":
         named = {"instruction": question, "input": context, "output": answer}
     else:
         named = {"prompt": question, "completion": answer}
     return {key: column for key, column in named.items() if column is not None and column != key}
+
+
+def _misspelt(columns: Sequence[str], names: Sequence[str]) -> str:
+    """A question about the first column whose name is nearly a known one."""
+    for column in columns:
+        if close := get_close_matches(column.casefold(), names, n=1, cutoff=NEARLY):
+            return f" (did you mean `{column}` for `{close[0]}`?)"
+    return ""
 
 
 def _one_of(names: Sequence[str], held: Values, where: str) -> str | None:

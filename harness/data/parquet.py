@@ -34,7 +34,7 @@ def rows_of_parquet(content: bytes, name: str) -> tuple[Row, ...]:
             values = _values(batch, name, len(rows))
             rows += [Row(where=f"{name}:{number}", value=value) for number, value in enumerate(values, len(rows) + 1)]
             refuse_many_rows(rows, f"{name}:{len(rows)}")
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last at the name of a column
         raise InvalidInputError(f"{name}: not whole Parquet data: {str(error).splitlines()[0]}") from None
     return tuple(rows)
 

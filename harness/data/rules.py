@@ -67,6 +67,11 @@ RULES: Mapping[str, Rule] = {
         "the model would be trained in a context that it never meets when it answers",
         "change how the answer begins, or take a model with another chat template",
     ),
+    "out-of-grammar": Rule(
+        "error",
+        "a baseline that cannot give the right answer is beaten too easily",
+        "correct the grammar or the answer; a typo in a label is the usual cause",
+    ),
     "possible-leak": Rule(
         "warning",
         "recalling the trained row may be enough to answer it",

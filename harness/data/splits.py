@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from harness.data.columns import Columns, columns_taken
+from harness.data.columns import columns_taken, original_columns
 from harness.data.folding import fold
 from harness.data.formats import describe, to_examples, to_pairs, to_texts
 from harness.data.reading import read_declared
 from harness.data.sources import Source, raise_problems
-from harness.errors import InvalidInputError
+from harness.errors import InvalidInputError, did_you_mean
 from harness.records import Example
 from harness.suite.declaration import RowsRef
 from harness.suite.load import LoadedSuite
@@ -85,13 +86,11 @@ def read_datasets(loaded: LoadedSuite) -> Datasets:
     Raises:
         InvalidInputError: naming file and line of each row that does not fit.
     """
-    data, sources = loaded.suite.data, dict[str, Source]()
+    data, sources = loaded.suite.data, _read_sources(loaded)
+    _refuse_unused_columns(loaded, sources.values())
 
     def read(declared: RowsRef | None, *, labelled: bool) -> tuple[Example, ...]:
-        if declared is None:
-            return ()
-        source = sources[str(declared)] = read_declared(loaded, declared)
-        return to_examples(source, labelled=labelled)
+        return () if declared is None else to_examples(sources[str(declared)], labelled=labelled)
 
     train = read(data.train if _is_labelled(loaded.suite) else None, labelled=True)
     test = read(data.test, labelled=True)
@@ -106,7 +105,6 @@ def read_datasets(loaded: LoadedSuite) -> Datasets:
         name: labelled if declared.is_labelled else _own_rows(loaded, declared, sources)
         for name, declared in loaded.suite.trainings.items()
     }
-    _refuse_unused_columns(data.columns.named, sources.values())
     return Datasets(
         train=train,
         validation=validation,
@@ -119,6 +117,21 @@ def read_datasets(loaded: LoadedSuite) -> Datasets:
     )
 
 
+def _read_sources(loaded: LoadedSuite) -> dict[str, Source]:
+    """The rows of every data file as they came, by the name that the suite has for it."""
+    suite, data = loaded.suite, loaded.suite.data
+    declared = [
+        data.train if _is_labelled(suite) else None,
+        data.test,
+        data.probe,
+        data.mix.source if data.mix else None,
+        None if isinstance(data.validation, float) else data.validation,
+        *(train.rows or data.train for train in suite.trainings.values() if not train.is_labelled),
+    ]
+    named = {str(rows): rows for rows in declared if rows is not None}
+    return {name: read_declared(loaded, rows) for name, rows in named.items()}
+
+
 def _is_labelled(suite: Suite) -> bool:
     """Whether `data.train` holds labelled rows, which it does unless a training takes it for something else."""
     return all(train.form == LABELLED for train in suite.trainings.values() if train.rows is None)
@@ -128,8 +141,7 @@ def _own_rows(loaded: LoadedSuite, train: Train, sources: dict[str, Source]) -> 
     """The rows of a training that has its own, with a share of them for validation."""
     declared = train.rows or loaded.suite.data.train
     assert declared is not None  # the suite was found to be complete
-    source = sources[str(declared)] = read_declared(loaded, declared)
-    rows = training_rows(source, train)
+    rows = training_rows(sources[str(declared)], train)
     share = loaded.suite.data.validation
     return Split(*split_validation(rows, share if isinstance(share, float) else DEFAULT_SHARE, loaded.suite.seed))
 
@@ -145,10 +157,16 @@ def training_rows(source: Source, train: Train) -> tuple[Example, ...]:
     return to_texts(source) if train.objective == "continued_pretraining" else to_examples(source, labelled=True)
 
 
-def _refuse_unused_columns(columns: Columns, sources: Iterable[Source]) -> None:
+def _refuse_unused_columns(loaded: LoadedSuite, sources: Collection[Source]) -> None:
+    """Before any row is read as an example, since each would be refused for a typo in `data.columns`."""
+    columns = loaded.suite.data.columns.named
     found = frozenset[str]().union(*(source.renamed for source in sources))
     if unused := sorted(columns_taken(columns) - found):
-        raise InvalidInputError(f"data.columns: no file has a column {', '.join(map(repr, unused))}")
+        had = (original_columns(source.rows, columns, source.renamed) for source in sources)
+        known = list(dict.fromkeys(chain.from_iterable(had)))
+        where = f"{loaded.path.name}:{loaded.lines.get('data.columns', 1)} data.columns"
+        what = f"no file has a column {', '.join(map(repr, unused))}; their columns are {', '.join(known)}"
+        raise InvalidInputError(f"{where}: {what}{did_you_mean(unused[0], known)}")
 
 
 def split_validation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from harness.errors import BrokenRunError, InvalidInputError
+from harness.errors import BrokenRunError, InvalidInputError, did_you_mean
 from harness.records import Example, Unscored
 from harness.scoring.apply import ScorerInfo, apply_scorer, corpus_of
 from harness.scoring.declared import scorers_of, validators_of
@@ -24,7 +24,8 @@ def refuse_unknown_scorers(suite: Suite) -> None:
     named = [(f"checks.{i}", check.scorer) for i, check in gains]
     for place, scorer in [*named, *((f"scorers.{i}", name) for i, name in enumerate(suite.scorers))]:
         if scorer not in known:
-            raise InvalidInputError(f"{place}: there is no scorer '{scorer}'; known: {', '.join(known)}")
+            what = f"there is no scorer '{scorer}'; known: {', '.join(known)}"
+            raise InvalidInputError(f"{place}: {what}{did_you_mean(scorer, known)}")
         if known[scorer].needs_schema and suite.data.schema_file is None:
             raise InvalidInputError(f"{place}: the scorer '{scorer}' needs `data.schema`")
     for name, validator in validators_of(suite).items():

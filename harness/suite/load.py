@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import InvalidInputError
+from harness.errors import InvalidInputError, did_you_mean
 from harness.limits import YAML_BYTES, read_within
 from harness.suite import source
 from harness.suite.checks import CheckSpec
@@ -165,10 +165,12 @@ def _problem(error: dict[str, Any], document: source.Document) -> source.Problem
         missing = (*path, error["loc"][-1])
         return source.Problem(document.position(path), missing, "is required")
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
-        expected = str(error.get("ctx", {}).get("expected_tags", "")) or "kind"
-        message = (
-            f"needs a `kind`, one of {_tags(error)}" if expected == "kind" else f"`kind` must be one of {expected}"
-        )
+        context = error.get("ctx", {})
+        if expected := context.get("expected_tags"):
+            message = f"`kind` must be one of {expected}"
+            message += did_you_mean(str(context["tag"]), re.findall(r"'(\w+)'", expected))
+        else:
+            message = f"needs a `kind`, one of {_tags(error)}"
         return source.Problem(document.position(path), path, message)
     given = error.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) or given is None else ""
@@ -196,10 +198,7 @@ def _in_document(loc: tuple[str | int, ...], data: Any) -> source.Path:
 
 def _unknown_key(path: source.Path) -> str:
     names = sorted(set(_known_keys(path[:-1])))
-    close = difflib.get_close_matches(str(path[-1]), names, n=1)
-    if close:
-        return f"unknown key; did you mean '{close[0]}'?"
-    return f"unknown key; known here: {', '.join(names)}"
+    return "unknown key" + (did_you_mean(str(path[-1]), names) or f"; known here: {', '.join(names)}")
 
 
 def _known_keys(path: source.Path) -> Iterator[str]:

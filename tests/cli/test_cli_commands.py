@@ -144,7 +144,8 @@ BAD_CALLS = [
     (("gate", "nowhere"), "not a run folder"),
     (("validate", "SUITE", "--set", "epochs"), "write KEY=VALUE"),
     (("validate", "SUITE", "--set", "train.epoch=2"), "did you mean 'epochs'"),
-    (("validate", "SUITE", "--set", "checks.0.scorer=exact"), "there is no scorer 'exact'"),
+    (("validate", "SUITE", "--set", "checks.0.scorer=exact"), "there is no scorer 'exact'; known: exact_match, "),
+    (("validate", "SUITE", "--set", "checks.0.scorer=exact_mach"), "; did you mean 'exact_match'?"),
     (("nonsense",), "No such command"),
 ]
 

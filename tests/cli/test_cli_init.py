@@ -45,6 +45,7 @@ def test_every_format_and_kind_of_answer_gives_a_suite_that_is_valid_and_in_orde
     text = (folder / "suite.yaml").read_text()
     assert f"{{kind: better_than, scorer: {given.scorer}, baselines: all}}   # " in text
     assert [wanted for wanted in given.suite if wanted not in text] == []
+    assert "  few-shot:    {kind: few_shot, role: baseline, shots: 4, selection: nearest}\n" in text
     for command in ("validate", "lint", "plan"):
         result = harness(command, folder)
         assert result.exit_code == 0, result.output
@@ -141,6 +142,8 @@ def test_no_limit_is_said_to_be_enough_when_it_is_the_most_that_is_proposed(tmp_
             "rows.jsonl:2: there is no answer: give",
         ),
         ("rows.csv", b"frage,antwort\na,b\n", "rows.csv:2: no column is a question by its name; call the question"),
+        ("rows.csv", b"text,lable\na,b\n", r"an answer by its name \(did you mean `lable` for `label`\?\); call"),
+        ("rows.csv", b"Questoin,label\na,b\n", r"a question by its name \(did you mean `Questoin` for `question`\?\)"),
         ("rows.csv", b"text,label,intent\na,b,c\n", "rows.csv:2: `label` and `intent` may each be what is meant"),
         (
             "rows.jsonl",
@@ -208,13 +211,29 @@ def test_every_next_step_is_a_command_that_takes_the_folder(tmp_path: Path) -> N
     assert [step[1:] for step in steps] == [
         ["doctor"],
         ["validate", str(folder)],
+        ["lint", str(folder)],
         ["plan", str(folder)],
         ["run", str(folder)],
     ]
-    validated, planned = harness(*steps[1][1:]), harness(*steps[2][1:])
-    assert validated.exit_code == planned.exit_code == 0
+    validated, linted, planned = (harness(*step[1:]) for step in steps[1:4])
+    assert validated.exit_code == linted.exit_code == planned.exit_code == 0
     assert validated.stdout.startswith("my-suite is valid; rows: 162 train, 18 validation, 100 test\n")
     assert planned.stdout.startswith("my-suite: what each check could detect; nothing has run yet")
+
+
+@pytest.mark.parametrize("command", ["validate", "lint", "run"])
+def test_a_typo_in_the_pattern_that_init_wrote_is_refused_before_a_model_is_loaded(
+    command: str, tmp_path: Path
+) -> None:
+    given = next(given for given in GIVEN if given.name == "rows.csv")
+    harness("init", tmp_path / "mine", "--from", given.write(tmp_path))
+    suite = tmp_path / "mine" / "suite.yaml"
+    before, pattern = suite.read_text().split("regex: ")
+    suite.write_text(f"{before}regex: {pattern.replace(LABELS[0], LABELS[0][:-1], 1)}")
+    result = harness(command, tmp_path / "mine")
+    assert result.exit_code == 2
+    wanted = f"the answer {LABELS[0]!r} cannot be written under the grammar of the arm constrained; "
+    assert re.search(rf"test\.jsonl:\d+: .*{re.escape(wanted)}", result.output), result.output
 
 
 def test_the_suite_is_still_valid_when_its_remarks_are_taken_up(tmp_path: Path) -> None:

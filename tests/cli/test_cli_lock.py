@@ -126,7 +126,7 @@ def edit(name: str, old: str, new: str) -> Callable[[Path], object]:
         (edit("train.jsonl", "x0", "x1"), ["train.jsonl: changed"]),
         (edit("engineered.txt", "one", "a single"), ["engineered.txt: changed"]),
         (edit("template.txt", "\n\n", "\n"), ["template.txt: changed"]),
-        (edit("answer.lark", "x1", "x2"), ["answer.lark: changed"]),
+        (edit("answer.lark", " | ", "|"), ["answer.lark: changed"]),
         (edit("schema.json", "string", "object"), ["schema.json: changed"]),
         (edit("rubric.txt", "Shorter", "Longer"), ["rubric.txt: changed"]),
         (edit("handbook/refunds.md", "week", "month"), ["handbook: changed"]),

@@ -328,6 +328,13 @@ BROKEN_AS_A_WHOLE = (
         "rows.parquet",
         "not whole Parquet data",
     ),
+    BrokenFile(
+        "Parquet whose columns are not called in UTF-8",
+        "rows.parquet",
+        table({"prompt": "a", "completion": "b"}).replace(b"prompt", b"pr\xa7mpt"),
+        "rows.parquet",
+        "not whole Parquet data",
+    ),
 )
 
 FINE = (("user: fine",), "yes")

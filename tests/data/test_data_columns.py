@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -103,5 +104,20 @@ def test_a_suite_of_csv_files_is_read(tmp_path: Path) -> None:
 
 def test_a_column_that_no_file_has_is_refused(tmp_path: Path) -> None:
     suite = write_suite(tmp_path, "{prompt: question, completion: answer, tags: [topic, level]}")
-    with pytest.raises(InvalidInputError, match=r"^data.columns: no file has a column 'level', 'topic'$"):
+    message = r"^suite.yaml:4 data.columns: no file has a column 'level', 'topic'; their columns are answer, question$"
+    with pytest.raises(InvalidInputError, match=message):
         load_datasets(load_suite(suite))
+
+
+@pytest.mark.parametrize("columns", ["{prompt: question, completion: anwser}", "{completion: anwser}"])
+def test_a_misspelt_column_is_one_problem_at_its_line_and_not_one_of_each_row(columns: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        load_datasets(load_suite(write_suite(tmp_path, columns)))
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("suite.yaml:4 data.columns: no file has a column 'anwser'; their columns are ")
+    assert line.endswith("; did you mean 'answer'?")
+    assert sorted(re.findall("question|answer", line.split("their columns are ")[1])) == [
+        "answer",
+        "answer",
+        "question",
+    ]

@@ -309,6 +309,81 @@ def test_personal_data_are_told_from_other_numbers(text: str, kinds: tuple[str, 
     assert kinds_of_personal_data(text) == kinds
 
 
+# --- arms under a grammar --------------------------------------------------------------------------------------------
+
+TYPO = {
+    "regex: billing|delivery|nona": "none",
+    "regex: 'billin|delivery|none'": "billing",
+    "regex: '(billing|none)(.|\\n)*'": "delivery",
+    "lark: answer.lark": "none",
+    "schema": "none",
+}
+
+
+def under(grammar: str, folder: Path, *, change: Change | None = None, scorer: str = "exact_match") -> LintResult:
+    """What a lint says of the planted suite with an arm under a grammar; "schema" is its JSON Schema."""
+    arm = f"  bound: {{kind: constrained, over: bare{'' if grammar == 'schema' else f', {grammar}'}}}\n"
+    suite = SUITE.replace("systems:\n", f"systems:\n{arm}").replace("exact_match", scorer)
+    if grammar == "schema":
+        suite = suite.replace("data: {", "data: {schema: answer.json, ")
+    (folder / "planted").mkdir()
+    (folder / "planted" / "answer.lark").write_text('start: "billing" | "deliver" "y" | "nona"\n')
+    (folder / "planted" / "answer.json").write_text('{"enum": [["billing"], ["delivery"], ["nona"]]}')
+    return lint(folder, change, suite=suite)
+
+
+def as_lists(rows: dict[str, Rows]) -> None:
+    """Each answer as a JSON list, written with spaces within."""
+    for row in (*rows["train"], *rows["test"]):
+        row["completion"] = f'[ "{row["completion"]}" ]'
+
+
+@pytest.mark.parametrize(("grammar", "label"), TYPO.items(), ids=TYPO)
+def test_an_answer_that_a_constrained_arm_cannot_write_is_an_error(grammar: str, label: str, tmp_path: Path) -> None:
+    result = under(grammar, tmp_path, change=as_lists if grammar == "schema" else None)
+    (one,) = (one for one in result.findings if one.rule == "out-of-grammar")
+    place = LABELS.index(label) + 1
+    assert (one.severity, one.where, one.other) == ("error", f"test.jsonl:{place}", "suite.yaml:7")
+    text = f'[ "{label}" ]' if grammar == "schema" else label
+    assert one.what == (
+        f"the answer {text!r} cannot be written under the grammar of the arm bound; 40 rows have this answer"
+    )
+    assert result.exit_code == ExitCode.INVALID
+
+
+@pytest.mark.parametrize("grammar", ["regex: billing|delivery|none", "regex: '[a-z]+'", "regex: '.*'"])
+def test_nothing_is_found_when_every_answer_can_be_written(grammar: str, tmp_path: Path) -> None:
+    assert found(under(grammar, tmp_path)) == []
+
+
+@pytest.mark.parametrize("spaced", [" none", "none\n", " none \n"])
+def test_spacing_is_no_fault_when_exact_match_passes_it_over(spaced: str, tmp_path: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        rows["test"][2]["completion"] = spaced
+
+    result = under("regex: billing|delivery|none", tmp_path, change=change)
+    assert "out-of-grammar" not in {one.rule for one in result.findings}
+
+
+def test_a_pattern_of_one_spelling_of_json_is_warned_of_only_when_it_refuses_all(tmp_path: Path) -> None:
+    written = """regex: '\\["(billing|delivery|nona)"\\]'"""
+    result = under(written, tmp_path, change=as_lists)
+    (one,) = (one for one in result.findings if one.rule == "out-of-grammar")
+    assert (one.severity, one.where) == ("warning", "test.jsonl:3")
+    assert result.exit_code == ExitCode.SHIP
+
+
+def test_a_grammar_is_not_asked_when_a_right_answer_may_have_other_words(tmp_path: Path) -> None:
+    assert found(under("regex: billing|delivery|nona", tmp_path, scorer="rouge_l")) == []
+
+
+def test_a_grammar_of_the_models_own_tokens_is_not_asked(tmp_path: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        (tmp_path / "planted" / "answer.lark").write_text('start: "billing" <|im_end|>\n')
+
+    assert found(under("lark: answer.lark", tmp_path, change=change)) == []
+
+
 # --- whole sets ------------------------------------------------------------------------------------------------------
 
 

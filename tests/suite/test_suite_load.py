@@ -72,7 +72,14 @@ BAD = [
         "kind: prompt",
         "kind: promt",
         "suite.yaml:8:9 systems.bare: `kind` must be one of 'prompt', 'few_shot', 'retrieval', 'constrained', "
-        "'adapter', 'endpoint'",
+        "'adapter', 'endpoint'; did you mean 'prompt'?",
+    ),
+    (
+        "kind: valid_output",
+        "kind: beter_than",
+        "suite.yaml:11:5 checks.1: `kind` must be one of 'better_than', 'recipe_better_than', 'preferred', "
+        "'valid_output', 'benchmark_drop', 'logprob_drop', 'kl_divergence', 'served_as_judged', 'healthy_training'; "
+        "did you mean 'better_than'?",
     ),
     (
         "kind: prompt, ",
