@@ -23,7 +23,7 @@ from tests.performance.measure import OUTPUT, arguments
 SUITE = Path(__file__).parents[2] / "suites" / "ticket-triage"
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--mixed_precision", "no"]
 LAUNCH += ["--dynamo_backend", "no", "--main_process_port", "0"]
-TOLERANCE = 1e-3  # nats per token, in float32 over a hundred updates at a learning rate of 1e-3
+TOLERANCE = 1e-5  # nats per token, in float32; 1.3e-6 was seen over the 37 updates of an epoch
 
 
 def main() -> int:
