@@ -42,7 +42,7 @@ def read_signer(given: str, where: str) -> CryptoSigner:
     Raises:
         InvalidInputError: no private Ed25519 key in PEM without a password.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
@@ -50,7 +50,7 @@ def read_signer(given: str, where: str) -> CryptoSigner:
     content = given.encode("utf-8") if PRIVATE_MARK in given else _read_key(Path(given), where)
     try:
         key = load_pem_private_key(content, password=None)
-    except (TypeError, ValueError, UnsupportedAlgorithm):
+    except (TypeError, ValueError, UnsupportedAlgorithm, InternalError):
         raise InvalidInputError(
             f"{where}: no private key in PEM without a password; `harness keygen` makes one"
         ) from None
@@ -65,14 +65,14 @@ def read_public_key(path: Path) -> SSlibKey:
     Raises:
         InvalidInputError: no public Ed25519 key in PEM.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from securesystemslib.signer import SSlibKey
 
     try:
         key = load_pem_public_key(_read_key(path, str(path)))
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InternalError):
         raise InvalidInputError(
             f"{path}: no public key in PEM; `harness keygen` writes it beside the private one"
         ) from None

@@ -175,6 +175,7 @@ BAD_KEYS = {
     "with a password": locked(),
     "RSA": pem(rsa.generate_private_key(65537, 2048)),
     "an elliptic curve": pem(ec.generate_private_key(ec.SECP256R1())),
+    "of the length of another curve": new_key_pair()[0].replace(b"K2Vw", b"K2Vv"),  # what Ed25519 has, called X448
     "large": b"x" * (2 << 20),
 }
 
