@@ -12,7 +12,7 @@ from harness.errors import InvalidInputError
 from harness.files import hold, write_bytes, write_json, write_json_lines
 from harness.preferring import ask_judges, declared_judges
 from harness.progress import Progress
-from harness.records import BenchmarkResult, Counters, Liveness, Prediction, RunManifest
+from harness.records import BenchmarkResult, Counters, Liveness, Prediction, RunManifest, no_answer
 from harness.serving import JudgedStack, ask_served_checks, served_candidates
 from harness.store.facts import to_plain
 from harness.store.runs import ADAPTER, MANIFEST, StoredRun, begin_run, finish_run, read_run
@@ -220,18 +220,7 @@ def _missing(system: str, dataset: str, example_id: str, sample: int, failed: Se
     if not failed:
         raise InvalidInputError(f"{system}/{dataset}/{example_id}: no shard answered it")
     why = "; ".join(f"shard {item.index} was given up: {item.why}" for item in failed)
-    return Prediction(
-        example_id=example_id,
-        system=system,
-        dataset=dataset,
-        text="",
-        stop="error",
-        prompt_tokens=0,
-        output_tokens=0,
-        seconds=0.0,
-        sample=sample,
-        error=why,
-    )
+    return no_answer(system, dataset, example_id, sample, why)
 
 
 def _benchmarks(shards: Sequence[StoredRun]) -> list[BenchmarkResult]:

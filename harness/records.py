@@ -73,6 +73,22 @@ class Prediction:
     logprob: float | None = None  # of the whole answer with its end, in nats; None where the model does not tell
 
 
+def no_answer(system: str, dataset: str, example_id: str, sample: int, why: str | None = None) -> Prediction:
+    """What stands where there is no answer, or none yet."""
+    return Prediction(
+        example_id=example_id,
+        system=system,
+        dataset=dataset,
+        text="",
+        stop="error",
+        prompt_tokens=0,
+        output_tokens=0,
+        seconds=0.0,
+        sample=sample,
+        error=why,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """A finite value of one scorer for one answer."""

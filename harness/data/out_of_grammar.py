@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from harness.confined.function import remembered
 from harness.data.rules import Finding, Severity, finding
-from harness.engine.grammar import TextMatcher
 from harness.records import Example
 from harness.scoring.json_schema import NOT_JUDGED, SchemaValidator
 from harness.scoring.text import target_form
-from harness.strict_json import parse
+from harness.strict_json import canonical, parse
 from harness.suite.checks import BetterThan, RecipeBetterThan
 from harness.suite.load import LoadedSuite
 from harness.suite.systems import ConstrainedSystem
@@ -41,9 +41,15 @@ def out_of_grammar(
         if not isinstance(spec, ConstrainedSystem):
             continue
         place = f"{loaded.path.name}:{loaded.lines.get(f'systems.{name}', 1)}"
-        is_refused = _by_grammar(grammars[name]) if name in grammars else _by_schema(validator, rows)
+        is_refused = _by_grammar(grammars[name], rows) if name in grammars else _by_schema(validator, rows)
+        refused = {target: is_refused(target) for target in rows}
+        if None in refused.values():
+            what = (
+                f"whether the arm {name} can write every right answer was not found out: its grammar names tokens of a "
+            )
+            yield finding("out-of-grammar", place, f"{what}model, or takes too long", severity="warning")
         for target, same in rows.items():
-            if is_refused(target):
+            if refused[target]:
                 text = target if len(target) <= SHOWN else f"{target[:SHOWN]}…"
                 what = f"the answer {text!r} cannot be written under the grammar of the arm {name}"
                 what += f"; {len(same)} rows have this answer" if len(same) > 1 else ""
@@ -52,16 +58,30 @@ def out_of_grammar(
                 yield finding("out-of-grammar", same[0].source, what, other=place, severity=severity)
 
 
-def _by_schema(validator: SchemaValidator | None, targets: Mapping[str, Any]) -> Callable[[str], bool]:
+def _by_schema(validator: SchemaValidator | None, targets: Mapping[str, Any]) -> Callable[[str], bool | None]:
     if validator is None:  # the suite has no schema that can be read, which is told elsewhere
         return lambda _: False
     validator.read_ahead(targets)
-    return lambda target: any(keyword != NOT_JUDGED for keyword, _, _ in validator.faults(target))
+
+    def is_refused(target: str) -> bool | None:
+        keywords = {keyword for keyword, _, _ in validator.faults(target)}
+        return None if NOT_JUDGED in keywords else bool(keywords)
+
+    return is_refused
 
 
-def _by_grammar(grammar: str) -> Callable[[str], bool]:
-    matcher = TextMatcher(grammar)
-    return lambda target: all(matcher.accepts(form) is False for form in _forms(target))
+def _by_grammar(grammar: str, targets: Mapping[str, Any]) -> Callable[[str], bool | None]:
+    """Whether no form of a text can be written; None where that was not found out."""
+    accepts = remembered("harness.confined.grammars:text_matcher", canonical(grammar))
+    accepts.map([form for target in targets for form in _forms(target)])
+
+    def is_refused(target: str) -> bool | None:
+        found = accepts.map(_forms(target))
+        if True in found:
+            return False
+        return True if all(one is False for one in found) else None
+
+    return is_refused
 
 
 def _forms(target: str) -> list[str]:

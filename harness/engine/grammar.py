@@ -61,27 +61,6 @@ def _checked(build: Callable[[Any], str], what: str) -> str:
     return grammar
 
 
-class TextMatcher:
-    """Says of a whole text whether a grammar can write it, by the engine that decodes, over single bytes as tokens."""
-
-    def __init__(self, grammar: str) -> None:
-        from llguidance import LLMatcher, LLTokenizer
-
-        self._tokenizer: Any = LLTokenizer("byte")
-        self._matcher: Any = LLMatcher(self._tokenizer, grammar, log_level=0)
-
-    def accepts(self, text: str) -> bool | None:
-        """Whether it can; None where the grammar names a model's token, or once it was over the engine's limits."""
-        if self._matcher.is_error():
-            return None
-        tokens = self._tokenizer.tokenize_bytes(text.encode("utf-8"))
-        written = self._matcher.try_consume_tokens(tokens) == len(tokens) and self._matcher.is_accepting()
-        if self._matcher.is_error():  # stays, since a grammar over the limits takes long for each text
-            return None
-        self._matcher.reset()
-        return bool(written)
-
-
 @dataclass(slots=True)
 class GrammarState:
     """Where one answer stands in the grammar."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from harness.clock import Clock, utc_now
-from harness.records import Example, Prediction
+from harness.records import Example, Prediction, no_answer
 from harness.strict_json import canonical
 from harness.suite.schema import Decoding
 from harness.suite.systems import EndpointSystem
@@ -91,7 +91,7 @@ class RemoteSystem:
                     yield prediction
         except ChatFault as fault:  # of loading: an answer that failed is an answer
             for row, sample in self._rows(examples, dataset):
-                yield replace(self._missing(row, sample, dataset), error=f"{self.server.base_url}: {fault}")
+                yield no_answer(self.name, dataset, row.id, sample, f"{self.server.base_url}: {fault}")
 
     def plan(self, examples: Sequence[Example], dataset: str) -> tuple[int, int, int]:
         """What `answer` would do: the prompts' tokens are the server's to count, and nothing is stored."""
@@ -126,7 +126,7 @@ class RemoteSystem:
             clock=self.clock,
             cancelled=cancelled,
         )
-        prediction = replace(self._missing(example, sample, dataset), seconds=asked.seconds)
+        prediction = replace(no_answer(self.name, dataset, example.id, sample), seconds=asked.seconds)
         try:
             reply = asked.reply()
         except ChatFault as fault:
@@ -139,19 +139,6 @@ class RemoteSystem:
             output_tokens=reply.output_tokens or 0,
         )
         return answered, asked
-
-    def _missing(self, example: Example, sample: int, dataset: str) -> Prediction:
-        return Prediction(
-            example_id=example.id,
-            system=self.name,
-            dataset=dataset,
-            text="",
-            stop="error",
-            prompt_tokens=0,
-            output_tokens=0,
-            seconds=0.0,
-            sample=sample,
-        )
 
 
 def remote_system(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from evidence_factory import Fixture
 
@@ -71,6 +72,16 @@ def harness(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
+
+
+def make_shipped(project: Path) -> Path:
+    """A project with two runs that ship, called run and other."""
+    make_project(project, "run", "other")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.clock.utc_now", lambda: NOW)
+        for name in ("run", "other"):
+            assert harness("gate", run_of(project).with_name(name), *ACCEPT)[0] == 0
+    return project
 
 
 def state_of(project: Path) -> State:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from project import ACCEPT, NOW, harness, make_project, run_of
+from project import NOW, harness, make_shipped, run_of
 
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.store.baselines import find_promoted, list_baselines
@@ -16,12 +16,7 @@ from harness.store.baselines import find_promoted, list_baselines
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with two runs that ship."""
-    project = make_project(tmp_path_factory.mktemp("registry") / "project", "run", "other")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.clock.utc_now", lambda: NOW)
-        for name in ("run", "other"):
-            assert harness("gate", run_of(project).with_name(name), *ACCEPT)[0] == 0
-    return project
+    return make_shipped(tmp_path_factory.mktemp("registry") / "project")
 
 
 @pytest.fixture

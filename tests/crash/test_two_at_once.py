@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from project import ACCEPT, NOW, harness, make_project, run_of, state_of
+from project import ACCEPT, NOW, harness, make_shipped, run_of, state_of
 
 from harness.files import append_line, claim_folder, hold, in_use
 from harness.store.runs import abandoned_runs, begin_run
@@ -63,12 +63,7 @@ def test_one_of_two_makes_a_folder_when_both_claim_it(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with two runs that ship."""
-    project = make_project(tmp_path_factory.mktemp("two") / "project", "run", "other")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.clock.utc_now", lambda: NOW)
-        for name in ("run", "other"):
-            assert harness("gate", run_of(project).with_name(name), *ACCEPT)[0] == 0
-    return project
+    return make_shipped(tmp_path_factory.mktemp("two") / "project")
 
 
 @pytest.mark.parametrize("names", [("run", "other"), ("run", "run")], ids=["two runs", "one run"])

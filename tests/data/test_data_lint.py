@@ -377,11 +377,20 @@ def test_a_grammar_is_not_asked_when_a_right_answer_may_have_other_words(tmp_pat
     assert found(under("regex: billing|delivery|nona", tmp_path, scorer="rouge_l")) == []
 
 
-def test_a_grammar_of_the_models_own_tokens_is_not_asked(tmp_path: Path) -> None:
-    def change(rows: dict[str, Rows]) -> None:
-        (tmp_path / "planted" / "answer.lark").write_text('start: "billing" <|im_end|>\n')
+AMBIGUOUS = "start: a\na: a a | " + " | ".join(f'"{letter}"' for letter in "abcdefghijklmnopqrstuvwxyz ") + "\n"
 
-    assert found(under("lark: answer.lark", tmp_path, change=change)) == []
+
+@pytest.mark.parametrize("grammar", ['start: "billing" <|im_end|>\n', AMBIGUOUS], ids=["tokens", "too long"])
+def test_it_is_told_when_it_is_not_found_out_what_a_grammar_can_write(grammar: str, tmp_path: Path) -> None:
+    def change(rows: dict[str, Rows]) -> None:
+        (tmp_path / "planted" / "answer.lark").write_text(grammar)
+        rows["test"][0]["completion"] = "delivery " * 300
+
+    (one,) = (
+        one for one in under("lark: answer.lark", tmp_path, change=change).findings if one.rule == "out-of-grammar"
+    )
+    assert (one.severity, one.where) == ("warning", "suite.yaml:7")
+    assert one.what.startswith("whether the arm bound can write every right answer was not found out")
 
 
 # --- whole sets ------------------------------------------------------------------------------------------------------
