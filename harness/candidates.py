@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock
-from harness.environment import launch_settings, source_digest
+from harness.environment import source_digest
 from harness.errors import InvalidInputError
 from harness.files import write_json
 from harness.prepare import Inputs
@@ -144,8 +144,8 @@ class Workshop:
             "rows": digest_bytes(repr(asdict(rows)).encode("utf-8")),
             "seed": seed,
             "numerics": dict(self.numerics),
-            # Sums over processes are made in another order, their dropout is drawn apart, and accelerate's own
-            # configuration may change the precision: close to the numbers of one process, and not the same.
-            "processes": [self.processes.count, launch_settings() if self.processes.count > 1 else {}],
+            # Sums over processes are made in another order, and their dropout is drawn apart: close to the numbers of
+            # one process, and not the same.
+            "processes": self.processes.count,
         }
         return digest_bytes(canonical(whole).encode("utf-8"))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from harness.errors import InvalidInputError
+
 
 def cache_folder() -> Path:
     """Where converted models and answers are kept: HARNESS_CACHE, else the user's cache folder."""
@@ -51,13 +53,22 @@ WORLD_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD
 def launched() -> tuple[int, int]:
     """Which process this is, from 0, and how many were started together by `accelerate launch`; (0, 1) when alone."""
     index, count = (next(filter(None, map(value, names)), None) for names in (RANKS, WORLD_SIZES))
-    return (int(index), int(count)) if index is not None and count is not None and int(count) > 1 else (0, 1)
+    if index is None or count is None:
+        return 0, 1
+    if not (index.isdecimal() and count.isdecimal()):
+        raise InvalidInputError(f"RANK, WORLD_SIZE: are '{index}' and '{count}', which are no numbers; unset them")
+    return (int(index), int(count)) if int(count) > 1 else (0, 1)
 
 
 def launched_alone_in_vain() -> bool:
     """Whether `accelerate launch --cpu` was asked for several processes: without MPI it starts one, silently."""
     alone = not any(map(value, RANKS))
     return alone and value("ACCELERATE_USE_CPU") is not None and value("MASTER_ADDR") is not None
+
+
+def launched_sharded() -> bool:
+    """Whether accelerate was configured to share the weights out: FSDP or DeepSpeed."""
+    return any((value(f"ACCELERATE_USE_{name}") or "").lower() == "true" for name in ("FSDP", "DEEPSPEED"))
 
 
 def launch_settings() -> dict[str, str]:
@@ -152,6 +163,7 @@ def numerics() -> dict[str, str]:
     graphics = "".join(path.read_text(encoding="utf-8") for path in gpus if path.is_file())
     return {
         **found,
+        **launch_settings(),  # which change the precision, also of one process
         "engine": source_digest("engine"),
         "dtype": "float32",
         "python": platform.python_version(),

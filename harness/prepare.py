@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from harness.data.amounts import scarce
 from harness.data.documents import read_documents
 from harness.data.formats import describe, to_examples
 from harness.data.mixing import draw_mix
-from harness.data.out_of_grammar import out_of_grammar
+from harness.data.out_of_grammar import refuse_unwritable
 from harness.data.reading import read_declared
-from harness.data.sources import raise_problems
 from harness.data.splits import Datasets, load_datasets, prompt_key, refuse_duplicate_ids
 from harness.engine.grammar import lark_grammar, regex_grammar, schema_grammar
 from harness.engine.local_models import find_local
@@ -107,6 +106,8 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         refuse_unusable_benchmark(name, benchmark, loaded.folder)
     schema = _read_schema(loaded)
     validator = SchemaValidator(parse(schema.decode("utf-8"))) if schema is not None else None
+    grammars = written_grammars(loaded)
+    doubts = tuple(refuse_unwritable(loaded, datasets.test, grammars, validator))
     absent = {
         name: f"no adapter of suite {suite.suite} was promoted yet"
         for name, spec in suite.systems.items()
@@ -135,8 +136,8 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
         admitted=admitted,
         passages=passages,
         templates=_read_templates(loaded),
-        grammars=_read_grammars(loaded, schema, validator, datasets.test),
-        warnings=(*_other_bases(suite.model, admitted), *_warnings(loaded, datasets)),
+        grammars=grammars | _schema_grammars(loaded, schema, grammars.keys()),
+        warnings=(*_other_bases(suite.model, admitted), *doubts, *_warnings(loaded, datasets)),
     )
 
 
@@ -347,16 +348,11 @@ def written_grammars(loaded: LoadedSuite) -> dict[str, str]:
     return grammars
 
 
-def _read_grammars(
-    loaded: LoadedSuite, schema: bytes | None, validator: SchemaValidator | None, test: tuple[Example, ...]
-) -> dict[str, str]:
-    """What the answers of each constrained arm may be, among them the right answer of every test row."""
-    grammars = written_grammars(loaded)
-    found = out_of_grammar(loaded, test, grammars, validator)
-    errors = [one for one in found if one.severity == "error"]
-    raise_problems([f"{one.where}: {one.what} ({one.other}); {one.remedy}" for one in errors])
+def _schema_grammars(loaded: LoadedSuite, schema: bytes | None, written: Collection[str]) -> dict[str, str]:
+    """Constrained arm -> the grammar of the schema, of those without one that is written."""
+    grammars = {}
     for name, spec in loaded.suite.systems.items():
-        if isinstance(spec, ConstrainedSystem) and name not in grammars:
+        if isinstance(spec, ConstrainedSystem) and name not in written:
             assert schema is not None  # the suite was found to be complete
             try:
                 grammars[name] = schema_grammar(parse(schema.decode("utf-8")))

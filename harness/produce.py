@@ -305,9 +305,12 @@ def train_only(inputs: Inputs, target: Path, progress: Progress, *, clock: Clock
     """
     quiet_libraries()
     from harness.train.processes import join_processes
+    from harness.train.recipe import refuse_processes
 
     processes = join_processes()
     processes.decide(lambda: _refuse_target(inputs, target))
+    suite = inputs.loaded.suite
+    processes.decide(lambda: refuse_processes(suite.trainings[suite.candidate], processes))
     # What the others write is theirs alone and thrown away.
     with new_folder(target) if processes.is_main else tempfile.TemporaryDirectory() as building:
         workshop = _workshop_alone(inputs, progress, clock, processes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_an_arm_that_cannot_answer_is_refused(arm: str, message: str, tmp_path: 
     folder = write_plain_suite(tmp_path, text=with_arm(arm), train=60)
     with pytest.raises(InvalidInputError, match=message):
         read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+
+
+def test_a_run_is_told_of_an_arm_whose_answers_may_be_impossible_once_and_goes_on(tmp_path: Path) -> None:
+    grammar = r"{kind: constrained, over: bare, regex: '\{\}'}"
+    rows = [{"prompt": str(i), "completion": f'{{"number":{i % 3}}}'} for i in range(40)]
+    folder = write_plain_suite(tmp_path, text=with_arm(grammar))
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (warning,) = (one for one in read_inputs(load_suite(folder), registry=tmp_path / "b").warnings if "arm" in one)
+    assert warning.startswith(
+        """test.jsonl:1: the answer '{"number":0}' cannot be written under the grammar of the arm"""
+    )
+    assert warning.endswith("; 2 more, see `harness lint`")
 
 
 @pytest.mark.parametrize("name", ["suite", "base", "adapter:candidate"])

@@ -29,6 +29,7 @@ from harness.cli.reviewing import review
 from harness.cli.showing import show_data
 from harness.cli.suites import plan, validate
 from harness.cli.verifying import keygen, verify
+from harness.environment import launched
 from harness.errors import ExitCode, HarnessError
 
 REMEDIES = {
@@ -60,7 +61,10 @@ class _Failures(click.Group):
             click.echo(f"error: {_in_words(error)}", err=True)
             ctx.exit(int(ExitCode.BROKE))
         except KeyboardInterrupt:
-            click.echo(f"interrupted; to go on from what is finished: {command_line()}", err=True)
+            index, count = launched()
+            if index == 0:  # of several that were started together, one speaks
+                again = command_line() if count == 1 else "start the same `accelerate launch` again"
+                click.echo(f"interrupted; to go on from what is finished: {again}", err=True)
             ctx.exit(int(ExitCode.INTERRUPTED))
 
 

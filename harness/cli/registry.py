@@ -39,7 +39,7 @@ def promote(run: Path, name: str | None, note: str, copy: bool, baselines: Path 
     if not kept_at.is_relative_to(folder):
         click.echo(
             f"its adapter is over 5 MB and stays in {kept_at}: other machines, CI too, cannot run the suite then; "
-            "promote with --copy to commit it as well (Git LFS suits such files)"
+            "promote it again with --copy and another --name to commit it as well (Git LFS suits such files)"
         )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from harness.confined.function import remembered
 from harness.data.rules import Finding, Severity, finding
+from harness.data.sources import raise_problems
 from harness.records import Example
 from harness.scoring.json_schema import NOT_JUDGED, SchemaValidator
 from harness.scoring.text import target_form
@@ -56,6 +58,22 @@ def out_of_grammar(
                 is_doubtful = name in grammars and _is_json(target)
                 severity: Severity | None = "warning" if is_doubtful else None
                 yield finding("out-of-grammar", same[0].source, what, other=place, severity=severity)
+
+
+def refuse_unwritable(
+    loaded: LoadedSuite, test: Sequence[Example], grammars: Mapping[str, str], validator: SchemaValidator | None
+) -> Iterator[str]:
+    """Refuse what `out_of_grammar` is sure of; of the rest, a warning for each arm.
+
+    Raises:
+        InvalidInputError: right answers that an arm cannot write.
+    """
+    found = list(out_of_grammar(loaded, test, grammars, validator))
+    errors = [one for one in found if one.severity == "error"]
+    raise_problems([f"{one.where}: {one.what} ({one.other}); {one.remedy}" for one in errors])
+    for _, doubts in groupby(found, key=lambda one: one.other or one.where):  # the arm's place
+        first, *more = doubts
+        yield f"{first.where}: {first.what}" + (f"; {len(more)} more, see `harness lint`" if more else "")
 
 
 def _by_schema(validator: SchemaValidator | None, targets: Mapping[str, Any]) -> Callable[[str], bool | None]:

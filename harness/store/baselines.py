@@ -129,7 +129,7 @@ def find_promoted(registry: Path, suite: str) -> PromotedBaseline | None:
         if not os.path.isdir(folder):  # no error where the name is too long
             raise InvalidInputError(
                 f"the promoted adapter {name} is kept at {folder}, which is not there; "
-                "bring it back, promote it with --copy where it is, or promote another run"
+                "bring it back, promote its run with --copy and another --name where it is, or promote another run"
             )
     return PromotedBaseline(record, folder)
 

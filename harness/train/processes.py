@@ -11,8 +11,8 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
-from harness.environment import launched, value
-from harness.errors import BrokenRunError, HarnessError
+from harness.environment import launched, launched_sharded, value
+from harness.errors import BrokenRunError, HarnessError, InvalidInputError
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Processes:
             if self.count == 1 or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise BrokenRunError(
-                f"process {self.index} of {self.count} cannot go on, and nothing was written: {error}; "
+                f"process {self.index} of {self.count} cannot go on, and no adapter was written: {error}; "
                 "look for what the first process to end says"
             ) from error
 
@@ -85,8 +85,15 @@ ALONE = Processes()
 
 
 def join_processes() -> Processes:
-    """Join the processes that `accelerate launch` started, by its configuration; alone when it started one."""
+    """Join the processes that `accelerate launch` started, by its configuration; alone when it started one.
+
+    Raises:
+        InvalidInputError: one that is to share its weights with others.
+        BrokenRunError: it is not the process that its environment says.
+    """
     index, count = launched()
+    if count == 1 and launched_sharded():
+        raise InvalidInputError("one process shares its weights with no other; start several, or no FSDP or DeepSpeed")
     if count == 1:
         return ALONE
     on_cpu = not torch.cuda.is_available() or (value("ACCELERATE_USE_CPU") or "").lower() == "true"
@@ -96,5 +103,4 @@ def join_processes() -> Processes:
             f"process {index} of {count} by its environment is {state.process_index} of {state.num_processes} for "
             "accelerate; start the processes with `accelerate launch`"
         )
-    sharded = any((value(f"ACCELERATE_USE_{name}") or "").lower() == "true" for name in ("FSDP", "DEEPSPEED"))
-    return Processes(index=index, count=count, sharded=sharded and not on_cpu)
+    return Processes(index=index, count=count, sharded=launched_sharded() and not on_cpu)

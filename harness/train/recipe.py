@@ -79,8 +79,8 @@ def train_candidate(
         InvalidInputError: rows that would be cut off, more than `max_truncated` of them, or that the objective
             cannot learn from.
     """
+    refuse_processes(train, job.processes)
     processes = job.processes
-    _refuse_processes(train, processes)
     share = share_updates(
         processes.index, processes.count, batch_size=train.batch_size, accumulation=train.gradient_accumulation
     )
@@ -161,8 +161,13 @@ def train_candidate(
     )
 
 
-def _refuse_processes(train: Train, processes: Processes) -> None:
-    """Refuse what several processes cannot train together."""
+def refuse_processes(train: Train, processes: Processes) -> None:
+    """Refuse what several processes cannot train together, which needs no model to be known.
+
+    Raises:
+        InvalidInputError: with what to do.
+    """
+    share_updates(0, processes.count, batch_size=train.batch_size, accumulation=train.gradient_accumulation)
     if processes.count > 1 and train.objective == "dpo":  # TRL takes the mean over one process's pairs
         raise InvalidInputError("train.objective: dpo is trained by one process; start it without `accelerate launch`")
     if processes.sharded and train.method in VIRTUAL:  # PEFT writes them from the model, not from gathered weights

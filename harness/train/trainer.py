@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
 from harness.engine.batching import cut_batches
+from harness.errors import BrokenRunError
 from harness.files import make_folder
 from harness.train.adapters import Trainable
 from harness.train.processes import Processes
@@ -48,12 +49,18 @@ class Recipe:
         return prepare_data_loader(loader, num_processes=1, process_index=0)  # a share is not to be shared again
 
     def whole_state(self) -> dict[str, torch.Tensor]:
-        """A copy of what learns, whole in the main process, wherever its parts lie; all processes ask at once."""
+        """A copy of what learns, whole in the main process, wherever its parts lie; all processes ask at once.
+
+        Raises:
+            BrokenRunError: parts of it were not gathered, so it could not be saved.
+        """
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled  # type: ignore[attr-defined]
         if not sharded:
             return self.learning.state()
         found = self.accelerator.get_state_dict(self.model_wrapped)  # type: ignore[attr-defined]
-        return {name: found[name].detach().float().cpu() for name in self.learning.names if name in found}
+        if not self.accelerator.is_main_process:  # type: ignore[attr-defined]
+            return {}  # what the others are given depends on the library
+        return gathered(found or {}, self.learning.names)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> torch.Tensor:
         """Count the batch's own tokens, and train on it."""
@@ -75,6 +82,17 @@ class Recipe:
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.learning.restore(load_file(Path(resume_from_checkpoint) / LEARNED))
+
+
+def gathered(found: Mapping[str, torch.Tensor], names: Collection[str]) -> dict[str, torch.Tensor]:
+    """The named weights of a whole state, in float32.
+
+    Raises:
+        BrokenRunError: some are not in it.
+    """
+    if missing := sorted(set(names) - found.keys()):
+        raise BrokenRunError(f"{len(missing)} of {len(names)} weights were not gathered, the first is {missing[0]}")
+    return {name: found[name].detach().float().cpu() for name in names}
 
 
 class CompletionTrainer(Recipe, Trainer):

@@ -37,22 +37,24 @@ def main() -> int:
         losses = [point[loss] for loss in ("train_loss", "validation_loss") for point in (first, second)]
         print(f"{first['step']:4}  " + "  ".join("        -" if loss is None else f"{loss:9.6f}" for loss in losses))
     largest = {loss: _largest(one, two, loss) for loss in ("train_loss", "validation_loss")}
-    same = [key for key in ("trained_tokens", "last_step", "best_step", "stop_reason") if one[key] != two[key]]
+    differing = [key for key in ("trained_tokens", "last_step", "best_step", "stop_reason") if one[key] != two[key]]
     for loss, (difference, step) in largest.items():
         print(f"{loss}: at most {difference:.2e} apart, at step {step} (tolerance {TOLERANCE:g})")
     print(f"processes {one['world_size']} and {two['world_size']}; {one['seconds']:.0f} s and {two['seconds']:.0f} s")
-    print(f"tokens, steps and reason to stop: {'differ in ' + ', '.join(same) if same else 'the same'}")
+    print(f"tokens, steps and reason to stop: {'differ in ' + ', '.join(differing) if differing else 'the same'}")
     OUTPUT.mkdir(parents=True, exist_ok=True)
     whole = {"when": utc_now().isoformat(timespec="seconds"), "largest": largest, "one": one, "two": two}
     (OUTPUT / "distributed.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    return int(bool(same) or max(difference for difference, _ in largest.values()) > TOLERANCE)
+    return int(bool(differing) or max(difference for difference, _ in largest.values()) > TOLERANCE)
 
 
 def _train(folder: Path, launcher: list[str], epochs: int) -> dict[str, Any]:
     """The history of a training with nothing in its cache but the models that were converted before."""
     cache = folder / "cache"
     cache.mkdir(parents=True)
-    (cache / "models").symlink_to((cache_folder() / "models").resolve())
+    models = (cache_folder() / "models").resolve()
+    models.mkdir(parents=True, exist_ok=True)
+    (cache / "models").symlink_to(models)
     command = [sys.executable, *launcher, "-m", "harness", "train", str(SUITE), "--out", str(folder / "adapter")]
     command += ["--set", "train.dropout=0", "--set", f"train.epochs={epochs}"]
     started = time.perf_counter()
