@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.clock import Clock
+from harness.engine.artefacts import ADAPTER_CONFIG
 from harness.errors import BrokenRunError, EvidenceRefusedError, HarnessError, InvalidInputError
 from harness.files import UNFINISHED, hold, make_folder, new_folder, point_link, write_bytes, write_json
 from harness.limits import TEXT_BYTES, read_within
@@ -64,7 +65,8 @@ def place_adapter(
     what `verify` found, which says what was not looked at.
 
     Raises:
-        EvidenceRefusedError: the copy is not what a fresh ship verdict speaks of; nothing is placed.
+        EvidenceRefusedError: the copy is not what a fresh ship verdict speaks of, or a folder of the guard is a link;
+            nothing is placed.
         InvalidInputError: no folder, a name that cannot be one, something else under this name, or an adapter that a
             server could not serve as it was judged.
     """
@@ -73,7 +75,9 @@ def place_adapter(
     if not verdict.is_file():
         raise EvidenceRefusedError(f"{verdict}: no verdict, so nothing is placed")
     versions = folder / VERSIONS / name
-    make_folder(versions)
+    for kept in (versions.parent, versions):
+        make_folder(kept)
+        _inside(kept)  # before it is held, and swept: it may lead anywhere
     with hold(folder), hold(versions):  # of two that place at once, one waits
         replaced, there = _pointed(folder, name), folder / name
         if replaced is None and (there.exists() or there.is_symlink()):
@@ -184,6 +188,11 @@ def _refuse_for(server: Server, adapter: Path) -> None:
     """An adapter that this server could not serve as it was judged, or would not find."""
     refuse_unservable(adapter, max_lora_rank=server.max_lora_rank)
     base = base_named_by(adapter)
+    if not base:
+        raise InvalidInputError(
+            f"{adapter / ADAPTER_CONFIG}: names no base model, and the resolver takes only adapters that name the "
+            "server's; write it there as `base_model_name_or_path`, and judge the adapter again"
+        )
     if server.base_model is not None and server.base_model != base:
         raise InvalidInputError(
             f"the adapter names '{base:.200}' as its base model, and the resolver of a server of '{server.base_model}' "
@@ -240,6 +249,8 @@ def _record(folder: Path, name: str, number: int) -> Placed:
 def _intact(folder: Path, name: str, number: int) -> Placed:
     """A version, found to be as it was placed: an adapter that shipped, its verdict, and nothing else."""
     version = _version(folder, name, number)
+    for above in (version.parent.parent, version.parent):
+        _inside(above)
     for path in _inside(version):
         if path.name not in ENTRIES or path.is_symlink():
             raise _foreign(path)

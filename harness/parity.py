@@ -29,7 +29,7 @@ from harness.suite.connections import connection_faults
 from harness.suite.declaration import Declaration
 from harness.suite.schema import Suite
 from harness.suite.systems import Connection, LoadedCandidate
-from harness.systems.http_chat import ChatFault
+from harness.systems.http_chat import ChatFault, read_key
 from harness.systems.requests import declared_server
 from harness.systems.server import served_models
 from harness.trust.digests import digest_file
@@ -95,13 +95,17 @@ def check_parity(path: Path, wanted: Wanted, *, clock: Clock, progress: Progress
     The report is written, and its place returned too. An earlier one goes first: it must not speak for this time.
 
     Raises:
-        InvalidInputError: no judged run, an address that cannot be one, an adapter that no server could load, or
-            answers that were drawn and cannot be compared.
+        InvalidInputError: no judged run, a report inside its folder, a key that is not there, an address that cannot
+            be one, an adapter that no server could load, or answers that were drawn and cannot be compared.
         BrokenRunError: the server does not say what it serves.
         EvidenceRefusedError: the run's evidence or verdict changed.
     """
     run = find_run(path)
     place = wanted.output or _beside(run)
+    if place.parent.resolve().is_relative_to(run.folder.resolve()):
+        raise InvalidInputError(
+            f"--output {place}: in the run folder, which holds evidence and nothing else; choose a place outside"
+        )
     if place.exists():
         remove([place])
     report = _report(run, wanted, clock=clock, progress=progress)
@@ -195,6 +199,11 @@ def _connection(wanted: Wanted, loads: LoadedCandidate | None) -> Connection:
     connection = _declared(Connection, base_url=wanted.base_url, model=named or "unnamed", key_env=wanted.key_env)
     for key, message in connection_faults(connection):
         raise InvalidInputError(f"--{'endpoint' if key == 'base_url' else 'key-env'}: {message}")
+    try:
+        read_key(WHO, wanted.key_env)
+    except InvalidInputError as error:  # its place is an option here
+        said = str(error).replace(f"{WHO}.key_env", "--key-env").replace("`key_env`", "`--key-env`")
+        raise InvalidInputError(said) from None
     if named is not None:
         return connection
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from harness.cli.completion import complete_runs
 from harness.cli.output import json_option, print_json
@@ -52,6 +53,9 @@ def parity(  # noqa: PLR0913  an argument for each option
 
     Exit codes: 0 served as judged, 1 the server failed, 3 it serves something else, 4 not settled.
     """
+    rank_given = click.get_current_context().get_parameter_source("max_lora_rank") is not ParameterSource.DEFAULT
+    if rank_given and not served_adapter:
+        raise click.UsageError("--max-lora-rank: only with --served-adapter; take it out")
     from harness.clock import utc_now
     from harness.parity import Wanted, check_parity
     from harness.progress import PrintedProgress

@@ -156,10 +156,14 @@ def judge_parity(
         open_question, needs = next(_open_questions(served, pairs, rivals, tolerance), ("", ""))
     counts = _counts(pairs)
     shown = _shown(counts, gaps, tolerance, errors)
+    counted = sum(pair.knows_prompt and pair.served.prompt_as_judged is None for pair in pairs)
+    lengths = f"{counted} of {len(pairs)} prompts compared by their number of tokens only" if counted else ""
     blind = f"not told apart from {', '.join(untold)} ({WHY_UNTOLD})" if untold else ""
     return Parity(
         status="fail" if difference else "undecided" if open_question else "pass",
-        reason="; ".join(filter(None, (_sentence(difference, rivals, pairs, tolerance), open_question, shown, blind))),
+        reason="; ".join(
+            filter(None, (_sentence(difference, rivals, pairs, tolerance), open_question, shown, lengths, blind))
+        ),
         needs=needs,
         difference=difference,
         asked=len(served),
@@ -189,13 +193,19 @@ def _gaps(served: ServedAnswer, judged: JudgedAnswer) -> tuple[float, ...]:
         return ()
     told = [token.logprob for token in served.tokens]
     if judged.logprobs is not None:
-        # Some servers leave the end out, or the text that stops an answer.
-        if len(told) > len(judged.logprobs):
+        # Some servers leave the end out, or the text that stops an answer, but nothing of the answer itself.
+        if len(told) > len(judged.logprobs) or (len(told) < len(judged.logprobs) and not _spelled(served)):
             return ()
         return tuple(abs(ours - theirs) for ours, theirs in zip(told, judged.logprobs, strict=False))
     if judged.logprob is None or judged.length != len(told):
         return ()
     return (abs(sum(told) - judged.logprob) / len(told),)
+
+
+def _spelled(served: ServedAnswer) -> bool:
+    """Whether the listed tokens are those of the whole answer."""
+    listed = b"".join(bytes.fromhex(token.content) for token in served.tokens or ())
+    return listed.decode("utf-8", "replace").startswith(served.text)
 
 
 def _leaves_at_a_tie(served: ServedAnswer, judged: str, most: float) -> bool:
@@ -208,7 +218,7 @@ def _leaves_at_a_tie(served: ServedAnswer, judged: str, most: float) -> bool:
         if token.content and judged.startswith(text + more):
             text += more
             continue
-        close = [content for content, logprob in token.others if token.logprob - logprob <= most]
+        close = [content for content, logprob in token.others if abs(token.logprob - logprob) <= most]
         if text == judged:
             return any(_END.fullmatch(bytes.fromhex(content).decode("utf-8", "replace")) for content in close)
         return any(content and judged.startswith(text + _read_from(before, content)) for content in close)

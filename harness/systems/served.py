@@ -71,12 +71,13 @@ class ServedCandidate:
             reply = asked.reply()
         except ChatFault as fault:
             return replace(nothing, error=asked.error(fault))
+        shown = renders_as(self.server, self.model, messages, wanted, cancelled) if wanted is not None else None
         return replace(
             nothing,
             text=reply.text,
             prompt_tokens=reply.prompt_tokens,
             tokens=reply.tokens,
-            prompt_as_judged=renders_as(self.server, self.model, messages, wanted) if wanted is not None else None,
+            prompt_as_judged=shown,
             error=None,
         )
 

@@ -22,30 +22,34 @@ from harness.systems.http_chat import ChatFault, ChatServer
 def loaded_adapter(server: ChatServer, name: str, folder: Path, remark: Callable[[str], None]) -> Iterator[None]:
     """Let a vLLM server serve the adapter in `folder` as the model `name` inside the block, and no longer.
 
-    It is unloaded however the block ends; that it could not be is a `remark`, since what was answered stands.
+    It is unloaded however the loading or the block ends; that it could not be is a `remark`, since what was answered
+    stands.
 
     Raises:
-        ChatFault: the server did not load it, or has a model of that name already, of which nothing is known.
+        ChatFault: the server did not load it, or not for sure, or has a model of that name already, of which nothing
+            is known.
     """
     if name in served_models(server):
         raise ChatFault(f"the server has a model '{name}' already; unload it, or choose another name")
     try:
         _tell(server, "load_lora_adapter", {"lora_name": name, "lora_path": str(folder.resolve())})
     except ChatFault as fault:
-        if fault.passing:  # the server may have loaded it without having said so
-            with contextlib.suppress(ChatFault):
-                _tell(server, "unload_lora_adapter", {"lora_name": name})
+        # After a fault that may pass, the server may have loaded it without having said so.
+        why = _unload(server, name) if fault.passing else ""
+        said = f"the adapter '{name}' may still be loaded: {why}; its loading" if why else "the adapter was not loaded"
         raise ChatFault(
-            f"the adapter was not loaded: {fault}; vLLM needs --enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=True "
+            f"{said}: {fault}; vLLM needs --enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=True "
             "and this folder under the same path"
         ) from None
+    except BaseException:  # an interrupt, by which the server may have loaded it
+        if why := _unload(server, name):
+            remark(f"the adapter '{name}' may still be loaded: {why}")
+        raise
     try:
         yield
     finally:
-        try:
-            _tell(server, "unload_lora_adapter", {"lora_name": name})
-        except ChatFault as fault:
-            remark(f"the adapter '{name}' was not unloaded: {fault}")
+        if why := _unload(server, name):
+            remark(f"the adapter '{name}' was not unloaded: {why}")
 
 
 def served_models(server: ChatServer) -> tuple[str, ...]:
@@ -70,23 +74,34 @@ class Rendered:
     tokens: tuple[int, ...]
 
 
-def renders_as(server: ChatServer, model: str, messages: Sequence[Message], wanted: Rendered) -> bool | None:
-    """Whether the server makes of a conversation what it should; None where it does not tell.
+def renders_as(
+    server: ChatServer, model: str, messages: Sequence[Message], wanted: Rendered, cancelled: Event
+) -> bool | None:
+    """Whether the server makes of a conversation what it should; None where it does not tell before `cancelled` is set.
 
     llama.cpp tells the text, vLLM the token ids.
     """
     root = server.base_url.rstrip("/").removesuffix("/v1")
     turns = [{"role": turn.role, "content": turn.content} for turn in messages]
     with contextlib.suppress(ChatFault):
-        found = _parsed(server.request(f"{root}/apply-template", {"messages": turns}, Event()))
+        found = _parsed(server.request(f"{root}/apply-template", {"messages": turns}, cancelled))
         if isinstance(found, dict) and isinstance(text := found.get("prompt"), str):
             return text == wanted.text
     with contextlib.suppress(ChatFault):
         asked = {"model": model, "messages": turns, "add_generation_prompt": True}
-        found = _parsed(server.request(f"{root}/tokenize", asked, Event()))
+        found = _parsed(server.request(f"{root}/tokenize", asked, cancelled))
         if isinstance(found, dict) and isinstance(tokens := found.get("tokens"), list) and tokens:
             return tokens == list(wanted.tokens)
     return None
+
+
+def _unload(server: ChatServer, name: str) -> str:
+    """Unload an adapter; why that failed, empty when it did not."""
+    try:
+        _tell(server, "unload_lora_adapter", {"lora_name": name})
+    except ChatFault as fault:
+        return str(fault)
+    return ""
 
 
 def _tell(server: ChatServer, what: str, content: dict[str, Any]) -> None:

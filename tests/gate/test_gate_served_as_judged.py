@@ -173,8 +173,8 @@ def test_a_near_tie_is_left_out_when_the_server_had_the_judged_token_within_twic
     assert (found.status, found.near_ties, found.compared) == ("pass", 2, 8)
 
 
-@pytest.mark.parametrize(("gap", "other"), [(0.0021, " it"), (0.0019, " or")])
-def test_an_answer_differs_when_the_judged_token_was_less_likely_or_another(gap: float, other: str) -> None:
+@pytest.mark.parametrize(("gap", "other"), [(0.0021, " it"), (0.0019, " or"), (-5.0, " it")])
+def test_an_answer_differs_when_the_judged_token_was_not_as_likely_or_another(gap: float, other: str) -> None:
     assert parity(at_a_tie(gap, other)).status == "fail"
 
 
@@ -279,6 +279,17 @@ def test_the_end_may_be_left_out_when_tokens_are_compared_one_by_one() -> None:
     assert ended.status == "pass"
     summed = parity(lambda key: served(key, tokens(*WORDS, total=-0.375)))
     assert summed.status == "undecided" and summed.compared == 0
+
+
+def test_an_answer_is_not_compared_when_the_server_lists_only_some_of_its_tokens() -> None:
+    found = parity(lambda key: served(key, tokens(*WORDS)[:1]), ours=lambda _: judged(logprobs=(-0.5 / 3,) * 4))
+    assert (found.status, found.compared, found.per_token) == ("undecided", 0, False)
+
+
+def test_it_is_told_of_how_many_prompts_only_the_number_of_tokens_was_compared() -> None:
+    found = parity(lambda key: replace(right(key), prompt_as_judged=True) if key in KEYS[:4] else right(key))
+    assert found.status == "pass" and "6 of 10 prompts compared by their number of tokens only" in found.reason
+    assert "number of tokens only" not in parity(lambda key: replace(right(key), prompt_as_judged=True)).reason
 
 
 def prediction(**changes: object) -> Prediction:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "systems"))
-from faulty_server import FaultyServer, Request, answers, response
+from faulty_server import FaultyServer, Request, answers, hangs, response
 
 from harness.progress import SilentProgress
 from harness.records import Message, Prediction
@@ -20,6 +22,7 @@ from harness.suite.systems import Connection
 from harness.systems.server import Rendered
 
 SUITE = Path(__file__).parents[2] / "suites" / "ticket-triage" / "suite.yaml"
+PATIENT = 5.0  # seconds; none of them passes unless a test fails
 ASKED = {key: (Message(role="user", content=f"question {key}"),) for key in "abc"}
 
 
@@ -88,3 +91,23 @@ def test_prompts_are_compared_when_a_judged_answer_failed() -> None:
 def test_prompts_are_not_compared_when_the_tokenizer_is_another() -> None:
     shown, said = compared([judged("a"), judged("b", prompt_tokens=4), judged("c")])
     assert shown == [None] * 3 and "the tokenizer here is not the judged one" in said[0]
+
+
+def test_waiting_for_a_rendering_ends_when_the_answers_are_no_longer_wanted() -> None:
+    suite, shown = parse_suite(SUITE.read_text(encoding="utf-8"), SUITE, {}, files=False).suite, Event()
+
+    def behave(connection: socket.socket, request: Request, server: FaultyServer) -> None:
+        if request.line.split(" ")[1] == "/v1/chat/completions":
+            answers(connection, request, server)
+        else:
+            shown.set()
+            hangs(connection, request, server)
+
+    with FaultyServer(behave) as server:
+        slow = Connection(base_url=server.base_url, model="m", timeout_seconds=2 * PATIENT)
+        candidate = served_candidate("check", slow, suite, loads=None)
+        given_up = candidate.answer(ASKED, {"b": Rendered("question b", (1, 2, 3))})
+        assert next(given_up).text == "answer to question a" and shown.wait(PATIENT)
+        started = time.monotonic()
+        given_up.close()  # type: ignore[attr-defined]
+        assert time.monotonic() - started < PATIENT

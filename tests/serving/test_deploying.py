@@ -127,6 +127,8 @@ def test_an_adapter_that_the_server_cannot_serve_is_not_placed(tmp_path: Path) -
         place(shipped(tmp_path / "dora", use_dora=True), served)
     with pytest.raises(InvalidInputError, match="names 'base' as its base model"):
         place(shipped(tmp_path / "run"), served, server=Server(max_lora_rank=16, base_model="other"))
+    with pytest.raises(InvalidInputError, match="names no base model"):
+        place(shipped(tmp_path / "nameless", base_model_name_or_path=None), served)
     assert not (served / "triage").exists() and examine_folder(served) == ()
 
 
@@ -222,6 +224,25 @@ def test_a_link_in_the_place_of_a_folder_of_the_guard_is_told(where: str, tmp_pa
     with pytest.raises(EvidenceRefusedError, match="nobody verified it"):
         examine_folder(served)
     assert (Path(elsewhere) / ".mine.part").exists()
+
+
+@pytest.mark.parametrize("where", [".versions", ".versions/triage"])
+def test_nothing_is_placed_nor_gone_back_to_where_a_link_leads(where: str, tmp_path: Path) -> None:
+    """And nothing is swept or made there."""
+    served, adapter = tmp_path / "served", shipped(tmp_path / "run")
+    place(adapter, served)
+    place(adapter, served)
+    elsewhere = Path(shutil.move(served / where, tmp_path / "elsewhere"))
+    (elsewhere / ".mine.part").write_bytes(b"")
+    (served / where).symlink_to(elsewhere)
+    before = sorted(path.name for path in elsewhere.iterdir())
+    for name in ("triage", "new") if where == ".versions" else ("triage",):
+        with pytest.raises(EvidenceRefusedError, match="nobody verified it"):
+            place(adapter, served, name)
+    with pytest.raises(EvidenceRefusedError, match="nobody verified it"):
+        roll_back(served, "triage")
+    assert sorted(path.name for path in elsewhere.iterdir()) == before
+    assert os.readlink(served / "triage") == ".versions/triage/000002/adapter"
 
 
 @pytest.mark.parametrize("where", [".evil.part", ".versions/triage/.evil.part", ".versions/triage/.000002.0a.part"])

@@ -234,7 +234,12 @@ def test_a_model_must_be_chosen_when_the_server_has_several(run: Path, server: M
     [
         (["--endpoint", "ftp://a"], "--endpoint: must be an address"),
         (["--endpoint", "http://a.example/v1", "--key-env", "KEY"], "--endpoint: must be https"),
-        (["--endpoint", "http://127.0.0.1:9/v1", "--key-env", "NO_SUCH_KEY", "--model", "m"], "NO_SUCH_KEY is not set"),
+        (
+            ["--endpoint", "http://127.0.0.1:9/v1", "--key-env", "NO_SUCH_KEY", "--model", "m"],
+            "--key-env: the environment variable NO_SUCH_KEY is not set",
+        ),
+        (["--endpoint", "http://127.0.0.1:9/v1", "--key-env", "NO_SUCH_KEY"], "--key-env: the environment variable"),
+        (["--endpoint", "http://127.0.0.1:9/v1", "--max-lora-rank", "16"], "--max-lora-rank: only with --served-"),
         (["--endpoint", "http://127.0.0.1:9/v1", "--model", "a b"], "--model"),
         (["--endpoint", "http://127.0.0.1:9/v1", "--model", "m", "--tolerance", "nan"], "--tolerance"),
     ],
@@ -242,6 +247,15 @@ def test_a_model_must_be_chosen_when_the_server_has_several(run: Path, server: M
 def test_what_cannot_be_asked_is_a_usage_error(options: list[str], said: str, run: Path) -> None:
     result = harness("parity", run, *options)
     assert result.exit_code == 2 and said in result.output, result.output
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "parity.json", "adapter/../parity.json"])
+def test_a_report_is_not_written_into_the_run_folder(name: str, run: Path, server: ModelServer) -> None:
+    """It would be foreign evidence there, or take the place of evidence."""
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    result = harness("parity", run, "--endpoint", server.url, "--model", "candidate", "--output", run / name)
+    assert result.exit_code == 2 and "--output" in result.output and server.calls == [], result.output
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_a_server_that_is_not_there_breaks_and_says_nothing_of_the_model(run: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 from plain_suite import SUITE, write_plain_suite
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "systems"))
-from faulty_server import FaultyServer, Request, answers, response
+from faulty_server import Behaviour, FaultyServer, Request, answers, closes, hangs, response
 
 from harness.errors import InvalidInputError
 from harness.prepare import read_inputs
@@ -22,7 +24,9 @@ from harness.suite.load import load_suite, parse_suite
 from harness.suite.schema import Decoding
 from harness.suite.systems import EndpointSystem
 from harness.systems.endpoint import AdapterToLoad, RemoteSystem, remote_system
+from harness.systems.http_chat import ChatFault, ChatServer
 from harness.systems.prompt_only import prompt_builder
+from harness.systems.server import loaded_adapter
 
 EXAMPLES = tuple(Example(id=f"e{i}", messages=(Message(role="user", content=f"question {i}"),)) for i in range(5))
 PROMOTED = Path(__file__).parents[2] / "baselines" / "ticket-triage" / "brief" / "adapter"
@@ -127,6 +131,48 @@ def test_what_could_not_be_unloaded_is_said_and_the_answers_stand(tmp_path: Path
     found, system = answered(vllm("unload_lora_adapter"), tmp_path)
     assert [row.error for row in found] == [None] * 5
     assert "the adapter 'mine' was not unloaded: HTTP 400" in system.note()
+
+
+def unsure(loading: Behaviour, *, unloads: bool) -> FaultyServer:
+    """A server that does not say whether it loaded the adapter."""
+
+    def behave(connection: socket.socket, request: Request, server: FaultyServer) -> None:
+        if "unload_lora_adapter" in request.line:
+            connection.sendall(response("", "200 OK" if unloads else "400 Bad Request"))
+        elif "load_lora_adapter" in request.line:
+            loading(connection, request, server)
+        else:
+            connection.sendall(response('{"data": []}'))
+
+    return FaultyServer(behave)
+
+
+def load(server: FaultyServer, folder: Path, remark: Callable[[str], None]) -> None:
+    with loaded_adapter(ChatServer(base_url=server.base_url, timeout_seconds=5), "mine", folder, remark):
+        raise AssertionError("never loaded")
+
+
+def test_an_adapter_is_said_to_be_perhaps_loaded_when_it_could_be_neither_loaded_nor_unloaded(tmp_path: Path) -> None:
+    said: list[str] = []
+    with unsure(closes, unloads=True) as server, pytest.raises(ChatFault, match="the adapter was not loaded: the conn"):
+        load(server, tmp_path, said.append)
+    with unsure(closes, unloads=False) as server, pytest.raises(ChatFault) as caught:
+        load(server, tmp_path, said.append)
+    assert "the adapter 'mine' may still be loaded: HTTP 400" in str(caught.value)
+    assert "was not loaded" not in str(caught.value) and "the connection was closed" in str(caught.value)
+
+
+@pytest.mark.parametrize("unloads", [True, False])
+def test_the_adapter_is_unloaded_when_its_loading_is_interrupted(unloads: bool, tmp_path: Path) -> None:
+    def interrupts(connection: socket.socket, request: Request, server: FaultyServer) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        hangs(connection, request, server)
+
+    said: list[str] = []
+    with unsure(interrupts, unloads=unloads) as server, pytest.raises(KeyboardInterrupt):
+        load(server, tmp_path, said.append)
+    assert paths(server) == ["models", "load_lora_adapter", "unload_lora_adapter"]
+    assert [line.split(": ")[0] for line in said] == ([] if unloads else ["the adapter 'mine' may still be loaded"])
 
 
 # --- declared in a suite ---------------------------------------------------------------------------------------------
