@@ -105,7 +105,7 @@ class ChatServer:
             raise ChatFault("the connection was closed in the middle of the response", passing=True) from None
         except ssl.SSLCertVerificationError as error:  # a ValueError too, so before it
             raise ChatFault(f"the server's certificate is not valid: {error.verify_message}") from None
-        except (http.client.HTTPException, ValueError) as error:
+        except (http.client.HTTPException, ValueError, OverflowError) as error:  # a chunk of 2**64 bytes
             raise ChatFault(f"the response is not HTTP ({type(error).__name__})") from None
         except TimeoutError:
             reason = f"no complete response within {self.timeout_seconds:g} seconds"

@@ -241,6 +241,9 @@ FAULTS: dict[str, Fault] = {
     "closed in body": Fault(behave=sends(GOOD[:40], length=len(GOOD)), passing=True),
     "closed in chunk": Fault(behave=sends_raw(JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\nff\r\n{"), passing=True),
     "negative chunk": Fault(behave=sends_raw(JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n")),
+    "chunk of no size": Fault(
+        behave=sends_raw(JSON_HEAD + b"Transfer-Encoding: chunked\r\n\r\n-ffffffffffffffffff\r\n{}\r\n")
+    ),
     "too many headers": Fault(behave=sends_raw(JSON_HEAD + b"A: b\r\n" * 200 + b"\r\n" + GOOD.encode())),
     # no answer in time, or too much of one
     "hang": Fault(behave=hangs, passing=True, slow=True),
