@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,11 +20,13 @@ from harness.store.facts import to_plain
 from harness.store.runs import HISTORIES, TRAINED
 from harness.store.trainings import TrainingStore
 from harness.strict_json import canonical
+from harness.suite.schema import Suite
 from harness.suite.training import MIXED, Train
 from harness.trust.admission import copy_admitted
 from harness.trust.digests import digest_bytes
 
 if TYPE_CHECKING:
+    from harness.engine.interface import Engine
     from harness.engine.loading import LoadedModel
     from harness.engine.meter import Meter
     from harness.engine.session import ModelSession
@@ -43,6 +46,25 @@ def training_rows(inputs: Inputs, name: str) -> TrainingRows:
         validation=split.validation,
         system=inputs.prompts[name],
     )
+
+
+def refuse_missing_engine(suite: Suite) -> None:
+    """Refuse to answer with an engine that is not on this machine, before anything is trained.
+
+    Raises:
+        InvalidInputError: with what to do.
+    """
+    if suite.engine is not None and importlib.util.find_spec("vllm") is None:
+        raise InvalidInputError("engine.kind: vllm is not installed here; install it, or take `engine` out")
+
+
+def declared_engine(inputs: Inputs, base: LoadedModel, meter: Meter) -> Engine | None:
+    """What the suite takes in transformers' place for answers and scores, not started."""
+    from harness.engine.vllm_engine import VllmEngine
+
+    suite = inputs.loaded.suite
+    rows = suite.decoding.batch_size
+    return VllmEngine(base, suite.engine, rows=rows, meter=meter) if suite.engine is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +91,7 @@ class Workshop:
         """The base model as systems answer with it, all of what they ask or one share of it."""
         from harness.engine.session import ModelSession
 
-        return ModelSession(self.base, self.meter, share)
+        return ModelSession(self.base, self.meter, share, declared_engine(self.inputs, self.base, self.meter))
 
     def make_candidate(self, target: Path) -> TrainingHistory | None:
         """Train the candidate into `target`; or copy the one that was trained elsewhere, which has no history."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.arms import machine_cost
-from harness.candidates import training_rows
+from harness.candidates import declared_engine, refuse_missing_engine, training_rows
 from harness.clock import Clock, monotonic_seconds
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.prepare import Inputs
@@ -72,9 +72,12 @@ def probe_run(inputs: Inputs, *, clock: Clock, progress: Progress) -> ProbedRun:
     from harness.engine.session import ModelSession
 
     suite = inputs.loaded.suite
+    refuse_missing_engine(suite)
     name, folder = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
-    base = load(name, folder)
-    session = ModelSession(base, Meter())
+    base, meter = load(name, folder), Meter()
+    session = ModelSession(base, meter, engine=declared_engine(inputs, base, meter))
+    if session.engine is not None:
+        session.engine.start()
     progress.say("measuring how fast this machine trains, reads and answers")
     training_rate, per_epoch, per_validation = _try_training(inputs, base) if inputs.adapter is None else (None, 0, 0)
     forward_rate, decoding_rate = _try_answers(inputs, session)
@@ -145,7 +148,7 @@ def _recalling(inputs: Inputs, session: ModelSession, base_digest: str, clock: C
     weights: dict[str | None, str] = {None: weights_digest(base_digest, None)}
     weights |= {name: weights_digest(base_digest, digest_tree(given.files)) for name, given in inputs.admitted.items()}
     with AnswerStore(path, clock=clock) as store:
-        session.recall = Recall(store, numerics(), weights)
+        session.recall = Recall(store, numerics() | session.engine_facts, weights)
         yield
         session.recall = None
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.candidates import Workshop
+from harness.candidates import Workshop, refuse_missing_engine
 from harness.clock import Clock, monotonic_seconds
 from harness.earlier import (
     GROUND,
@@ -87,7 +87,7 @@ def produce(
     from harness.engine.catalogue import locate
 
     suite, stages, started = inputs.loaded.suite, _Stages(), clock()
-    refuse_unshareable(suite, share)
+    _refuse_impossible(suite, share)
     with stages.timed("load"):
         located = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
         digests = _digests(inputs, located[1])
@@ -125,6 +125,11 @@ def produce(
         manifest = run.manifest(stages.seconds, workshop.meter.reading(), (started, clock()), command, threads)
         finish_run(folder, replace(manifest, world_size=workshop.world_size(history)))
     return folder
+
+
+def _refuse_impossible(suite: Suite, share: Share | None) -> None:
+    refuse_missing_engine(suite)
+    refuse_unshareable(suite, share)
 
 
 def refuse_unshareable(suite: Suite, share: Share | None) -> None:

@@ -44,21 +44,16 @@ def answer_again(
 def _answers(
     session: ModelSession, suite: Suite, asked: Mapping[str, Sequence[Message]], adapter: str | None
 ) -> dict[str, JudgedAnswer]:
-    from harness.engine.chat import stop_ids
-    from harness.engine.generate import GenerationSettings
+    from harness.engine.generate import GenerationSettings, answer_tokens
 
     decoding, keys = suite.decoding, list(asked)
     settings = GenerationSettings(
         max_new_tokens=decoding.max_new_tokens, batch_size=decoding.batch_size, stop=tuple(decoding.stop)
     )
     prompts = session.encode(list(asked.values()))
-    (end,) = stop_ids(session.tokenizer)
     found = {}
     for answer in session.generate(prompts, settings, adapter=adapter):
-        prompt, tokens = prompts[answer.index], list(answer.tokens)
-        stopped = any(stop in session.tokenizer.decode(tokens) for stop in decoding.stop)
-        if answer.ended and not stopped:
-            tokens.append(end)
+        prompt, tokens = prompts[answer.index], answer_tokens(session.tokenizer, answer, decoding.stop)
         logprobs = session.token_logprobs(prompt, tokens, adapter=adapter)
         found[keys[answer.index]] = JudgedAnswer(
             text=answer.text,

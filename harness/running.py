@@ -35,6 +35,7 @@ from harness.stats.sequential import permutation
 from harness.store.runs import ADAPTER, TRAINED
 from harness.suite.checks import ValidOutput
 from harness.trust.digests import digest_bytes, digest_files, digest_tree, weights_digest
+from harness.trust.servable import is_servable
 
 if TYPE_CHECKING:
     from harness.engine.recall import Recall
@@ -76,6 +77,10 @@ class Run:
             files = given.files if given is not None else digest_files(path)
             self._adapters[name] = digest_tree(files)
             session.attach(name, path, files)
+            if session.engine is not None and is_servable(path):
+                session.engine.attach(name, path)
+        if session.engine is not None:
+            session.engine.start()
         self._probe_baselines()
         if store is not None:
             from harness.engine.recall import Recall
@@ -98,7 +103,7 @@ class Run:
         base = self._digests["base"]
         weights: dict[str | None, str] = {None: weights_digest(base, None)}
         weights |= {name: weights_digest(base, digest) for name, digest in self._adapters.items()}
-        return Recall(store, numerics(), weights)
+        return Recall(store, numerics() | self._session.engine_facts, weights)
 
     def _adapter_folders(self) -> dict[str, Path]:
         suite = self._suite
@@ -341,7 +346,7 @@ class Run:
             pool={"test": len(inputs.datasets.test), "probe": len(inputs.datasets.probe)},
             digests=digests,
             evidence={},
-            versions={**_versions(), "threads": str(threads)},
+            versions={**_versions(), **self._session.engine_facts, "threads": str(threads)},
             overrides=inputs.loaded.overrides,
             counters=counters,
             seconds=seconds,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -87,6 +88,18 @@ def write_tiny_suite(folder: Path, *, rows: int = 24, test_rows: int = 12, **cha
     }
     (folder / "suite.yaml").write_text("\n".join({**lines, **changes}.values()) + "\n")
     return folder
+
+
+def make_tiny_adapter(model_folder: Path, target: Path, *, seed: int = 1, **settings: object) -> Path:
+    """An adapter with random weights in both factors, so that it changes the answers."""
+    torch.manual_seed(seed)
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", **settings)  # type: ignore[arg-type]
+    model = get_peft_model(load("tiny", model_folder).model, config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(target)
+    return target
 
 
 def attach_as_it_is(session: ModelSession, name: str, folder: Path) -> None:

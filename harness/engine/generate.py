@@ -326,6 +326,13 @@ def _sample(logits: torch.Tensor, temperature: float, draws: np.random.Generator
     return min(int(place), len(chances) - 1)
 
 
+def answer_tokens(tokenizer: Any, answer: Generation, stop: Sequence[str]) -> list[int]:
+    """An answer's tokens with the end token, where it ended by that."""
+    stopped = any(text in _decode(tokenizer, answer.tokens) for text in stop)
+    (end,) = stop_ids(tokenizer)
+    return [*answer.tokens, end] if answer.ended and not stopped else list(answer.tokens)
+
+
 def answer_text(tokenizer: Any, tokens: Sequence[int], stop: Sequence[str]) -> str:
     """The text of an answer's tokens, up to the first stop string."""
     text = _decode(tokenizer, tokens)

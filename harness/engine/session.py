@@ -17,28 +17,36 @@ from harness.engine.chat import encode_prompts
 from harness.engine.generate import (
     Generation,
     GenerationSettings,
+    answer_tokens,
     forwarded_tokens,
     generate_wave,
     plan_waves,
     prefix_length,
 )
+from harness.engine.interface import Engine
 from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, ScoringUnit, in_order_of_requests, plan_units, score_unit
 from harness.engine.meter import Meter
 from harness.engine.recall import Recall, answer_sample, read_answers, score_sample
 from harness.engine.share import Share
 from harness.engine.tuned import ReadyModel, TunedModels
+from harness.errors import BrokenRunError
 from harness.records import Message
+
+ENGINE_TOLERANCE = 1e-3  # nats a token, by which an engine may differ from transformers in float32
 
 
 class ModelSession:
     """The base model with named adapters; `adapter=None` everywhere means the base model itself."""
 
-    def __init__(self, base: LoadedModel, meter: Meter, share: Share | None = None) -> None:
-        self.base, self.meter = base, meter
+    def __init__(
+        self, base: LoadedModel, meter: Meter, share: Share | None = None, engine: Engine | None = None
+    ) -> None:
+        self.base, self.meter, self.engine = base, meter, engine
         self.recall: Recall | None = None  # None: everything is computed and nothing kept
         self.share = share  # None: everything is computed here
         self._tuned = TunedModels(base)
+        self._compared: set[tuple[str, str | None]] = set()
 
     @property
     def tokenizer(self) -> Any:
@@ -140,6 +148,12 @@ class ModelSession:
         """One wave, read back where it is stored."""
 
         def compute(rows: Sequence[Sequence[int]], numbers: Sequence[int]) -> list[Generation]:
+            if self.engine is not None and self.engine_of(adapter, settings.grammar):
+                answers = self.engine.answer(rows, settings, adapter=adapter, draws=numbers)
+                first = answer_tokens(self.tokenizer, answers[0], settings.stop)
+                again = partial(self.token_logprobs, rows[0], first, adapter=adapter)
+                self._compare("an answer", adapter, len(first), answers[0].logprob, lambda: sum(again()))
+                return answers
             with self.using(adapter) as ready:
                 return generate_wave(
                     ready.model,
@@ -166,6 +180,33 @@ class ModelSession:
         recall.note(adapter, tokens, answer_sample(recall.weights[adapter], prompts, stored, again))
         return list(read_answers(stored, self.tokenizer, settings))
 
+    def _compare(self, what: str, adapter: str | None, tokens: int, theirs: float, ours: Callable[[], float]) -> None:
+        """Compute the first of what the engine computes with each adapter here too.
+
+        Raises:
+            BrokenRunError: the engine computes something else.
+        """
+        if (what, adapter) in self._compared:
+            return
+        self._compared.add((what, adapter))
+        found = ours()
+        if not abs(found - theirs) <= ENGINE_TOLERANCE * tokens:
+            raise BrokenRunError(
+                f"{self.engine_of(adapter)} gives {what} of {adapter or 'the base model'} a log-probability of "
+                f"{theirs:.5f}, and transformers {found:.5f}; take `engine` out of the suite"
+            )
+
+    @property
+    def engine_facts(self) -> dict[str, str]:
+        """What numbers depend on with an engine in transformers' place; nothing without one."""
+        return dict(self.engine.facts) if self.engine is not None else {}
+
+    def engine_of(self, adapter: str | None, grammar: str | None = None) -> str:
+        """The engine that answers with an adapter in transformers' place, with its version; empty where none does."""
+        if self.engine is None or grammar is not None or not self.engine.has(adapter):
+            return ""
+        return self.engine.version
+
     def score(
         self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None
     ) -> list[Scored | None]:
@@ -179,6 +220,12 @@ class ModelSession:
             return [None] * len(unit.requests)
 
         def compute(wanted: ScoringUnit) -> list[Scored]:
+            if self.engine is not None and self.engine_of(adapter):
+                scores = self.engine.score(wanted, adapter=adapter)
+                context, branches = wanted.tokens[0]
+                again = partial(self.token_logprobs, context, branches[0], adapter=adapter)
+                self._compare("a choice", adapter, len(branches[0]), scores[0].logprob, lambda: sum(again()))
+                return scores
             with self.using(adapter) as ready:
                 return score_unit(ready.model, wanted, meter=self.meter, before=ready.before)
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.suite.checks import CheckSpec
 from harness.suite.declaration import Declaration, Fraction, ModelRef, Name, Number, OpenFraction, RowsRef
+from harness.suite.engines import Vllm
 from harness.suite.scorers import ScorerEntry, ScorerSpec
 from harness.suite.systems import AdapterSystem, Connection, ConstrainedSystem, SystemSpec
 from harness.suite.training import Train
@@ -129,6 +130,7 @@ class Suite(Declaration):
     data: Data
     train: Train | None = None
     decoding: Decoding = Decoding()
+    engine: Vllm | None = None  # None: transformers
     systems: dict[Name, SystemSpec]
     benchmarks: dict[Name, Benchmark] = Field(default_factory=dict)
     scorer_entries: list[ScorerEntry] = Field(default_factory=list, alias="scorers")  # beside those the checks need

@@ -36,8 +36,12 @@ class LocalSystem:
         return (
             f"model:{self.base_digest[:12]}|adapter:{(self.adapter_digest or 'none')[:12]}|"
             f"prompt:{self.prompt_digest[:12]}|template:{template[:12]}|"
-            f"{self._chosen()}|max_new_tokens:{self.decoding.max_new_tokens}|dtype:float32"
+            f"{self._chosen()}|max_new_tokens:{self.decoding.max_new_tokens}|dtype:float32{self._engine()}"
         )
+
+    def _engine(self) -> str:
+        engine = self.session.engine_of(self.adapter, self.grammar)
+        return f"|engine:{engine}" if engine else ""
 
     def _chosen(self) -> str:
         decoding = self.decoding

@@ -35,6 +35,7 @@ UNSERVED = {
         "is not read by servers, which would answer otherwise than was judged",
     ),
 }
+MOST_RANK = 512  # that vLLM makes room for
 UNSERVED_TARGETS = ("embed_tokens", "lm_head")
 
 
@@ -53,8 +54,17 @@ def refuse_unservable(folder: Path, *, max_lora_rank: int) -> None:
     config = read_json(path)
     if not isinstance(config, dict):
         raise InvalidInputError(f"{path}: must be a JSON object")
-    if reason := next(_reasons(config, max_lora_rank), ""):
+    if reason := next(_reasons(config, max_lora_rank), None):
         raise InvalidInputError(f"{path}: {reason}; merge it into the base model to serve it, or train it without")
+
+
+def is_servable(folder: Path) -> bool:
+    """Whether an engine of unmerged LoRA adapters answers with this one as it is."""
+    try:
+        refuse_unservable(folder, max_lora_rank=MOST_RANK)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def base_named_by(folder: Path) -> str:
@@ -81,5 +91,5 @@ def _reasons(config: Mapping[str, Any], max_lora_rank: int) -> Iterator[str]:
             yield f"`{key}` {why}"
     targets = config.get("target_modules")
     for name in targets if isinstance(targets, list) else [targets]:
-        if str(name).rsplit(".", 1)[-1] in UNSERVED_TARGETS:
+        if str(name).rpartition(".")[2] in UNSERVED_TARGETS:
             yield f"`target_modules` has {name}, which servers do not adapt"

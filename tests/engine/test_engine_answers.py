@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
-from tiny_model import attach_as_it_is, load_tiny, make_tiny_model
+from tiny_model import attach_as_it_is, load_tiny, make_tiny_adapter, make_tiny_model
 
 from harness.engine.catalogue import locate
 from harness.engine.chat import prompt_ids, training_ids, with_system
@@ -50,25 +50,13 @@ def test_the_system_message_replaces_the_rows_own() -> None:
     assert with_system(own, None) == own
 
 
-def make_adapter(model_folder: Path, target: Path, *, seed: int, **settings: object) -> Path:
-    """An adapter with random weights in both factors, so that it changes the answers."""
-    torch.manual_seed(seed)
-    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", **settings)  # type: ignore[arg-type]
-    model = get_peft_model(load("tiny", model_folder).model, config)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
-    model.save_pretrained(target)
-    return target
-
-
 @pytest.fixture
 def folders(tmp_path: Path) -> dict[str, Path]:
     base = make_tiny_model(tmp_path / "model")
     return {
         "base": base,
-        "one": make_adapter(base, tmp_path / "one", seed=1),
-        "two": make_adapter(base, tmp_path / "two", seed=2),
+        "one": make_tiny_adapter(base, tmp_path / "one", seed=1),
+        "two": make_tiny_adapter(base, tmp_path / "two", seed=2),
     }
 
 
@@ -162,7 +150,7 @@ def test_divergence_is_that_of_the_full_distributions(folders: dict[str, Path]) 
 )
 def test_an_adapter_adds_what_peft_adds(settings: dict[str, object], switched: bool, tmp_path: Path) -> None:
     base = make_tiny_model(tmp_path / "model")
-    adapter = make_adapter(base, tmp_path / "adapter", seed=1, **settings)
+    adapter = make_tiny_adapter(base, tmp_path / "adapter", seed=1, **settings)
     session = ModelSession(load("tiny", base), Meter())
     prompts = session.encode([ASK])
     before = session.next_token_logits(prompts, adapter=None)

@@ -1,0 +1,243 @@
+"""vLLM in this process, which answers and scores for the base model and its LoRA adapters.
+
+It is handed what is computed together, a wave of answers or a scoring unit, and forgets its prefixes in between: as
+with the harness's own engine, no number depends on what else was asked (`VLLM_ENABLE_V1_MULTIPROCESSING=0` fixes the
+order in which vLLM works: docs.vllm.ai, "Reproducibility").
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from harness.clock import monotonic_seconds
+from harness.engine.artefacts import ADAPTER_CONFIG, read_json
+from harness.engine.chat import stop_ids
+from harness.engine.generate import NEAR_TIE, Generation, GenerationSettings, answer_text
+from harness.engine.loading import LoadedModel
+from harness.engine.loglikelihood import Scored, ScoringUnit, Tokens
+from harness.engine.meter import Meter
+from harness.environment import settle_vllm
+from harness.errors import BrokenRunError
+from harness.suite.engines import Vllm
+
+MOST_NAMED = 128  # tokens whose log-probabilities vLLM gives by name at one place
+TWO_BEST = 2
+FITTED = -1  # as many tokens as the model can and the memory holds
+
+
+class VllmEngine:
+    """One base model in vLLM with named adapters, which are attached before it starts."""
+
+    def __init__(self, base: LoadedModel, declared: Vllm, *, rows: int, meter: Meter) -> None:
+        """Prepare `base`; `rows` are computed at a time."""
+        self._base, self._declared, self._rows, self._meter = base, declared, rows, meter
+        self._folders: dict[str, Path] = {}
+        self._llm: Any = None
+
+    @property
+    def version(self) -> str:
+        """Name and version, as "vllm 0.32.0"."""
+        return f"vllm {metadata.version('vllm')}"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What its numbers depend on beside those of this machine."""
+        parallel = str(self._declared.tensor_parallel_size)
+        return {"vllm": metadata.version("vllm"), "vllm tensor_parallel_size": parallel}
+
+    def has(self, adapter: str | None) -> bool:
+        """Whether it can answer with an adapter, or the base model (None)."""
+        return adapter is None or adapter in self._folders
+
+    def attach(self, name: str, folder: Path) -> None:
+        """Take a LoRA adapter, which vLLM reads when it is first asked with it.
+
+        Raises:
+            BrokenRunError: vLLM runs already, with room for the ranks that it was told of.
+        """
+        if self._llm is not None:
+            raise BrokenRunError(f"the adapter {name} came after vLLM had started")
+        self._folders[name] = folder
+
+    def start(self) -> None:
+        """Load the base model, with room for the adapters.
+
+        It is done before BM25 is imported, which brings numba where vLLM is installed: vLLM looks through what is
+        imported when it starts on a CPU, and some of that cannot be looked at.
+
+        Raises:
+            BrokenRunError: vLLM cannot start.
+        """
+        settle_vllm()
+        from vllm import LLM
+
+        declared, ranks = self._declared, [_rank(folder) for folder in self._folders.values()]
+        lora = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _room_for(max(ranks))} if ranks else {}
+        try:
+            self._llm = LLM(
+                model=str(self._base.base_folder),
+                dtype="float32",
+                seed=0,
+                generation_config="vllm",  # nothing is added to what is asked
+                max_num_seqs=self._rows,
+                max_model_len=declared.max_model_len or FITTED,
+                gpu_memory_utilization=declared.gpu_memory_utilization,
+                tensor_parallel_size=declared.tensor_parallel_size,
+                enable_prefix_caching=True,
+                enforce_eager=True,  # a graph for each size of a batch would round in its own way
+                disable_log_stats=True,
+                trust_remote_code=False,
+                **lora,
+            )
+        except Exception as error:  # whatever its many parts say
+            raise BrokenRunError(f"vLLM does not start: {type(error).__name__}: {error}") from error
+        self._meter.model_loads += 1
+
+    def answer(
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: GenerationSettings,
+        *,
+        adapter: str | None,
+        draws: Sequence[int],
+    ) -> list[Generation]:
+        """Answer every prompt (token ids) of one wave, without a grammar; as `generate_wave` does.
+
+        Raises:
+            BrokenRunError: vLLM refuses a prompt.
+        """
+        from vllm import SamplingParams
+
+        started, sampling = monotonic_seconds(), settings.sampling
+        parameters = [
+            SamplingParams(
+                temperature=sampling.temperature,
+                seed=None if sampling.temperature == 0 else _seed(sampling.seed, draw, prompt),
+                max_tokens=settings.max_new_tokens,
+                stop=list(settings.stop),
+                stop_token_ids=sorted(stop_ids(self._base.tokenizer)),
+                ignore_eos=True,  # ends are those of the tokenizer, also where the model's own configuration has more
+                logprobs=TWO_BEST,
+                detokenize=bool(settings.stop),
+                skip_special_tokens=False,
+            )
+            for prompt, draw in zip(prompts, draws, strict=True)
+        ]
+        found = self._ask(prompts, parameters, adapter)
+        share = (monotonic_seconds() - started) / max(1, len(prompts))
+        return [self._generation(index, one, settings, share) for index, one in enumerate(found)]
+
+    def score(self, unit: ScoringUnit, *, adapter: str | None) -> list[Scored]:
+        """The scores of a unit, in the order of `unit.requests`; as `score_unit` gives them.
+
+        Each token of a continuation is read after all that stands before it, which is computed once. (vLLM reads no
+        computed prefixes for the log-probabilities of a prompt, and its CPU build fails at them with an adapter.)
+
+        Raises:
+            BrokenRunError: vLLM refuses a prompt.
+        """
+        from vllm import SamplingParams
+
+        places: dict[Tokens, dict[int, None]] = {}  # what stands before -> the tokens that may follow
+        for context, branches in unit.tokens:
+            for branch in branches:
+                for place, token in enumerate(branch):
+                    places.setdefault((*context, *branch[:place]), {})[token] = None
+        asked = [(before, tokens) for before, wanted in places.items() for tokens in _in_turn(list(wanted))]
+        width = max(len(tokens) for _, tokens in asked)
+        parameters = [
+            # Shorter lists would be filled up with token 0, which may be one of them.
+            SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=_filled(tokens, width), detokenize=False)
+            for _, tokens in asked
+        ]
+        found: dict[tuple[Tokens, int], Scored] = {}
+        for (before, tokens), one in zip(
+            asked, self._ask([before for before, _ in asked], parameters, adapter), strict=True
+        ):
+            (answer,) = one.outputs
+            (likely,) = answer.logprobs
+            for token in tokens:
+                found[before, token] = Scored(likely[token].logprob, answer.token_ids[0] == token)
+        return [
+            _summed([found[(*context, *branch[:place]), token] for place, token in enumerate(branch)])
+            for context, branches in unit.tokens
+            for branch in branches
+        ]
+
+    def _ask(self, prompts: Sequence[Sequence[int]], parameters: Sequence[Any], adapter: str | None) -> list[Any]:
+        """VLLM's outputs for prompts that are computed together, in their order."""
+        from vllm.lora.request import LoRARequest
+
+        self._llm.reset_prefix_cache()
+        number = 0 if adapter is None else 1 + list(self._folders).index(adapter)
+        lora = None if adapter is None else LoRARequest(adapter, number, str(self._folders[adapter]))
+        try:
+            found = self._llm.generate(
+                [{"prompt_token_ids": list(prompt)} for prompt in prompts],
+                list(parameters),
+                use_tqdm=False,
+                lora_request=lora,
+            )
+        except ValueError as error:
+            raise BrokenRunError(f"vLLM does not answer: {error}") from None
+        for one in found:
+            self._meter.forwarded_tokens += len(one.prompt_token_ids) - (one.num_cached_tokens or 0)
+            self._meter.decoded_rows += max(0, len(one.outputs[0].token_ids) - 1)
+            self._meter.head_rows += len(one.outputs[0].token_ids)
+        return list(found)
+
+    def _generation(self, index: int, found: Any, settings: GenerationSettings, seconds: float) -> Generation:
+        (answer,) = found.outputs
+        tokens, ended = tuple(answer.token_ids), answer.finish_reason == "stop"
+        self._meter.generated_tokens += len(tokens)
+        whole = len(found.prompt_token_ids) + settings.max_new_tokens
+        if not ended and len(tokens) < settings.max_new_tokens:
+            raise BrokenRunError(
+                f"vLLM has no room for {whole} tokens of a prompt and its answer; raise `engine.max_model_len`"
+            )
+        likely = [sorted((one.logprob for one in place.values()), reverse=True)[:TWO_BEST] for place in answer.logprobs]
+        greedy = settings.sampling.temperature == 0
+        ends = stop_ids(self._base.tokenizer)
+        kept = tokens[:-1] if tokens and tokens[-1] in ends else tokens
+        return Generation(
+            index=index,
+            tokens=kept,
+            text=answer_text(self._base.tokenizer, kept, settings.stop),
+            ended=ended,
+            near_tie=greedy and any(best - second < NEAR_TIE for best, second in likely),
+            logprob=sum(place[token].logprob for token, place in zip(tokens, answer.logprobs, strict=True)),
+            seconds=seconds,
+        )
+
+
+def _seed(seed: int, draw: int, prompt: Sequence[int]) -> int:
+    """The row's own source of chance, so that no answer depends on its neighbours'."""
+    identity = hashlib.sha256(repr((seed, draw, tuple(prompt))).encode()).digest()
+    return int.from_bytes(identity[:4], "little")
+
+
+def _in_turn(tokens: list[int]) -> list[list[int]]:
+    """As many at a time as vLLM takes."""
+    return [tokens[first : first + MOST_NAMED] for first in range(0, len(tokens), MOST_NAMED)]
+
+
+def _filled(tokens: list[int], width: int) -> list[int]:
+    return tokens + tokens[:1] * (width - len(tokens))
+
+
+def _summed(scores: Sequence[Scored]) -> Scored:
+    return Scored(sum(one.logprob for one in scores), all(one.is_greedy for one in scores))
+
+
+def _rank(folder: Path) -> int:
+    config = read_json(folder / ADAPTER_CONFIG)
+    return int(config["r"]) if isinstance(config, dict) else 0
+
+
+def _room_for(rank: int) -> int:
+    """The least of the ranks that vLLM makes room for."""
+    return next(room for room in (8, 16, 32, 64, 128, 256, 320, 512) if room >= rank)
