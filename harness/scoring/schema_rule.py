@@ -74,7 +74,7 @@ def _schema_problems(schema: Mapping[str, Any]) -> Iterator[str]:
         for reference in (contents[key] for key in ("$ref", "$dynamicRef") if key in contents):
             try:
                 found = resolver.lookup(reference)
-            except (Unresolvable, ValueError):  # ValueError: a name where an index belongs
+            except (Unresolvable, ValueError, TypeError):  # a name where an index belongs, a place in no list or object
                 yield f"$ref {short(reference)!r} is not in the schema itself, and nothing is fetched"
             else:
                 # The target may lie where the meta-schema does not look.

@@ -198,6 +198,7 @@ BAD_SCHEMAS: list[tuple[Any, str]] = [
     ({"$ref": "#/type/0/x", "type": ["string"]}, "is not in the schema itself"),
     ({"$ref": "#/type", "type": "string"}, "'string' is not of type 'object', 'boolean'"),
     ({"$ref": "#/parts/a", "parts": {"a": {"type": "strin"}}}, "'strin' is not valid"),
+    ({"$ref": "#/parts/a", "parts": False}, "'#/parts/a' is not in the schema itself"),
     ({"$ref": "#/parts/a", "parts": {"a": {"$ref": "https://e.org/s"}}}, "nothing is fetched"),
     ({"$id": "http://[", "$defs": {"a": {"$id": "b"}}}, "Invalid IPv6 URL"),
     ({"format": "date-time"}, "format 'date-time' is not checked"),
