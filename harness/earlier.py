@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.clock import Clock
 from harness.environment import source_digest
-from harness.errors import BrokenRunError, EvidenceRefusedError
+from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.store.project import ProjectFolders
@@ -161,7 +161,17 @@ def _is_promoted(inputs: Inputs, files: Mapping[str, str]) -> bool:
 
 
 def without_promoted(inputs: Inputs, candidate: Mapping[str, str]) -> Inputs:
-    """The inputs without the promoted adapter as a baseline, where these files of the candidate are its own."""
+    """The inputs without the promoted adapter as a baseline, where these files of the candidate are its own.
+
+    Raises:
+        InvalidInputError: another baseline has the candidate's own files.
+    """
+    for name, given in inputs.baseline_adapters.items():
+        if dict(given.files) == dict(candidate) and not _is_promoted(inputs, given.files):
+            raise InvalidInputError(
+                f"systems.{name}: {given.folder} is the candidate itself, byte for byte, which is not compared with "
+                "itself; take the arm out, or name another adapter"
+            )
     if not _is_promoted(inputs, candidate):
         return inputs
     names = [

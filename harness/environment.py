@@ -32,6 +32,8 @@ def quiet_libraries() -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "TQDM_DISABLE": "1",
+        # Not the temporary folder, which others may write into.
+        "TORCHINDUCTOR_CACHE_DIR": str(cache_folder() / "torch"),
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)  # noqa: TID251

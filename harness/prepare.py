@@ -31,6 +31,7 @@ from harness.suite.load import LoadedSuite
 from harness.suite.rules import system_file
 from harness.suite.systems import AdapterSystem, ConstrainedSystem, EndpointSystem, FewShotSystem, RetrievalSystem
 from harness.suite.training import LOW_RANK
+from harness.systems.judge_model import read_rubric
 from harness.trust.admission import Admitted, admit
 from harness.trust.expected_tensors import read_base
 from harness.trust.locks import SuiteLock
@@ -118,6 +119,8 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     for name, train in suite.trainings.items():
         if train.quantize is not None and name not in admitted:
             _refuse_quantisation(name, train.quantize)
+    for name, judge in suite.judges.items():
+        read_rubric(name, loaded.resolve(judge.rubric))
     passages, digests = _read_documents(loaded)
     datasets.digests.update(digests)
     mix = _draw_mix(loaded, datasets)

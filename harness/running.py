@@ -34,7 +34,7 @@ from harness.records import (
 from harness.stats.sequential import permutation
 from harness.store.runs import ADAPTER, TRAINED
 from harness.suite.checks import ValidOutput
-from harness.trust.digests import digest_bytes, digest_files, digest_tree, weights_digest
+from harness.trust.digests import digest_bytes, digest_files, digest_model_folder, digest_tree, weights_digest
 from harness.trust.servable import is_servable
 
 if TYPE_CHECKING:
@@ -287,8 +287,11 @@ class Run:
             read = f"{meter.stored_answers:,} answers and {meter.stored_scores:,} scores"
             progress.say(f"{read} were read from the store; {rows} of them computed again, and equal")
 
-    def _refuse_other_adapter(self) -> None:
+    def _refuse_other_files(self) -> None:
         """What the verdict will speak of must be what was judged, also where a server loaded it after it was read."""
+        base = self._session.base.base_folder
+        if digest_model_folder(base) != self._digests["base"]:
+            raise BrokenRunError(f"{base}: changed while it was judged; run the suite again")
         judged = {self._folder / ADAPTER: self._adapters[self._suite.candidate]}
         judged |= {folder: self._served[name] for name, folder in self._inputs.served_adapters.items()}
         for folder, digest in judged.items():
@@ -307,7 +310,7 @@ class Run:
         from harness.engine.meter import peak_bytes
 
         inputs, suite = self._inputs, self._suite
-        self._refuse_other_adapter()
+        self._refuse_other_files()
         commit, dirty = _git_state(inputs.loaded.folder)
         digests = {"suite": inputs.loaded.digest, **self._digests, **inputs.datasets.digests}
         digests |= {f"adapter:{name}": digest for name, digest in (self._adapters | self._served).items()}

@@ -58,6 +58,15 @@ def test_an_arm_that_cannot_answer_is_refused(arm: str, message: str, tmp_path: 
         read_inputs(load_suite(folder), registry=tmp_path / "baselines")
 
 
+@pytest.mark.parametrize(("content", "says"), [(b" \n", "the rubric of judge fair is empty"), (b"\xff", "as UTF-8")])
+def test_a_rubric_that_says_nothing_is_refused_with_the_data(content: bytes, says: str, tmp_path: Path) -> None:
+    judge = "judges: {fair: {base_url: 'https://host/v1', model: m, rubric: rubric.txt, key_env: NOT_HERE}}\nchecks:"
+    folder = write_plain_suite(tmp_path, text=SUITE.replace("checks:", judge) + "  - {kind: preferred, judge: fair}\n")
+    (folder / "rubric.txt").write_bytes(content)
+    with pytest.raises(InvalidInputError, match=says):
+        read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+
+
 def test_a_run_is_told_of_an_arm_whose_answers_may_be_impossible_once_and_goes_on(tmp_path: Path) -> None:
     grammar = r"{kind: constrained, over: bare, regex: '\{\}'}"
     rows = [{"prompt": str(i), "completion": f'{{"number":{i % 3}}}'} for i in range(40)]

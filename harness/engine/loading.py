@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from harness.engine.attention import refuse_other_attention
 from harness.errors import InvalidInputError
+from harness.limits import MODEL_JSON_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES
+
+MODEL_JSON = ("config.json", "generation_config.json", "model.safetensors.index.json")
+TOKENIZER_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 
 
 @dataclass(slots=True)
@@ -28,8 +33,40 @@ class LoadedModel:
         return next(self.model.parameters()).device
 
 
+# What transformers says of files that are not what they should be, in one class or another.
+LOADING_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
+
+
 def load(name: str, folder: Path) -> LoadedModel:
-    """Load weights in float32 and the tokenizer; never runs code from the folder, never reads pickles."""
+    """Load weights in float32 and the tokenizer; never runs code from the folder, never reads pickles.
+
+    Raises:
+        InvalidInputError: files that are over a limit, or that transformers cannot load without code of their own.
+        torch.OutOfMemoryError: the weights do not fit.
+    """
+    _refuse_oversized(folder)
+    try:
+        return _load(name, folder)
+    except torch.OutOfMemoryError:
+        raise
+    except LOADING_FAULTS as error:
+        why = str(error).strip().partition("\n")[0]
+        raise InvalidInputError(
+            f"{name}: transformers cannot load {folder}: {type(error).__name__}: {why}; name a model whose files are "
+            "whole and whose architecture transformers has, since no code of a model is run"
+        ) from error
+
+
+def _refuse_oversized(folder: Path) -> None:
+    """Refuse what transformers would read whole, of the files that it may read."""
+    limits = {**dict.fromkeys(TOKENIZER_SUFFIXES, TOKENIZER_BYTES), ".safetensors": WEIGHTS_BYTES}
+    for path in sorted(folder.iterdir()):
+        most = MODEL_JSON_BYTES if path.name in MODEL_JSON else limits.get(path.suffix)
+        if most is not None and path.is_file() and (size := path.stat().st_size) > most:
+            raise InvalidInputError(f"{path}: {size:,} bytes, and such a file may have {most:,}")
+
+
+def _load(name: str, folder: Path) -> LoadedModel:
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.chat_template:
         raise InvalidInputError(f"{name}: the tokenizer has no chat template; use an instruct model")

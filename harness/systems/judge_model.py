@@ -180,11 +180,11 @@ def read_preference(reply: ChatReply, *, candidate_first: bool) -> Value:
     return values[value["better"]]
 
 
-def declared_judge(name: str, spec: Judge, *, rubric: Path, seed: int) -> JudgeModel:
-    """The judge that a suite declares; its key and its `rubric` file are read here.
+def read_rubric(name: str, rubric: Path) -> str:
+    """What makes an answer better for a judge.
 
     Raises:
-        InvalidInputError: the rubric is empty or no UTF-8 text, or the key's environment variable holds no key.
+        InvalidInputError: the file is empty or no UTF-8 text.
     """
     try:
         text = read_within(rubric, TEXT_BYTES).decode("utf-8").strip()
@@ -192,6 +192,16 @@ def declared_judge(name: str, spec: Judge, *, rubric: Path, seed: int) -> JudgeM
         raise InvalidInputError(f"{rubric}: cannot be read as UTF-8 text: {error}") from None
     if not text:
         raise InvalidInputError(f"{rubric}: the rubric of judge {name} is empty; say in it what makes an answer better")
+    return text
+
+
+def declared_judge(name: str, spec: Judge, *, rubric: Path, seed: int) -> JudgeModel:
+    """The judge that a suite declares; its key and its `rubric` file are read here.
+
+    Raises:
+        InvalidInputError: the rubric is empty or no UTF-8 text, or the key's environment variable holds no key.
+    """
+    text = read_rubric(name, rubric)
     return JudgeModel(
         name=name,
         model=spec.model,

@@ -71,6 +71,16 @@ def test_a_baseline_that_is_broken_beyond_its_files_is_refused(scale: float, say
     assert not list(suite.parents[1].glob("reports/tiny/*/manifest.json")), "nothing was judged"
 
 
+def test_a_baseline_with_the_candidates_own_files_is_refused(suite: Path) -> None:
+    for name in (CONFIG, WEIGHTS):
+        (suite / "theirs" / name).write_bytes((suite / "candidate" / name).read_bytes())
+    result = harness("run", suite)
+    assert result.exit_code == 2, result.output
+    said = " ".join(result.output.split())
+    assert f"systems.theirs: {suite / 'theirs'} is the candidate itself, byte for byte" in said
+    assert not list(suite.parents[1].glob("reports/tiny/*/manifest.json")), "nothing was judged"
+
+
 def test_a_run_holds_only_the_files_that_were_admitted(suite: Path) -> None:
     (suite / "candidate" / "tokenizer.json").write_text("{}")
     (suite / "candidate" / "adapter_model.bin").write_bytes(b"\x80")
@@ -111,9 +121,10 @@ class Meddler(SilentProgress):
         (f"suites/tiny/theirs/{WEIGHTS}", "run ", BrokenRunError, f"theirs/{WEIGHTS}: changed since the run read it"),
         (f"suites/tiny/candidate/{WEIGHTS}", "run ", InvalidInputError, f"candidate/{WEIGHTS}: changed since it was"),
         (f"reports/tiny/*/adapter/{WEIGHTS}", "answer", BrokenRunError, "adapter: changed while it was judged"),
+        ("suites/tiny/model/tokenizer_config.json", "answer", BrokenRunError, "model: changed while it was judged"),
     ],
 )
-def test_an_adapter_that_changes_while_a_run_goes_on_is_not_judged(
+def test_what_changes_while_a_run_goes_on_is_not_judged(
     pattern: str, stage: str, error: type[Exception], says: str, suite: Path
 ) -> None:
     project = suite.parents[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import errno
 import functools
-import json
 import os
 import re
 import subprocess
@@ -18,11 +17,12 @@ import pytest
 from adapter_files import write_adapter, write_base
 from click.testing import CliRunner
 from evidence_factory import SUITE, Fixture
-from forging import NOW, Shipped
+from forging import NOW, Shipped, ship
 from plain_suite import SUITE as PLAIN
 from plain_suite import write_plain_suite
 from planted_suite import write_planted, write_tokenizer
 from stored_verdict import own_part
+from watching import CANARY, watched
 
 from harness.cli.main import main
 from harness.data.local_tokenizer import LocalTokenizer
@@ -118,6 +118,24 @@ def test_a_bar_that_is_not_a_finite_number_in_its_range_is_refused(place: str, v
     name = place.split(":")[0]
     with pytest.raises(InvalidInputError, match=name):
         parse_suite(BARS.replace(place, f"{name}: {value}"), path, {}, files=False)
+
+
+# P11: verify takes as long as hashing
+
+READS = Path("/proc/self/io")
+
+
+@pytest.mark.skipif(not READS.exists(), reason="this system does not count what a process reads")
+def test_verify_reads_every_byte_once_and_little_else(tmp_path: Path) -> None:
+    def read_bytes() -> int:
+        return int(re.search(r"rchar: (\d+)", READS.read_text())[1])  # type: ignore[index]
+
+    size = 64 << 20
+    shipped = ship(tmp_path, weights=bytes(size))
+    shipped.verify(history=shipped.log)
+    before = read_bytes()
+    shipped.verify(history=shipped.log)
+    assert size <= read_bytes() - before <= 1.01 * size
 
 
 # P17: limits of what is read whole
@@ -272,55 +290,6 @@ def test_a_module_of_the_current_folder_is_not_imported_by_the_command(tmp_path:
 
 
 # P21: nothing is written or told that was not declared
-
-WATCH = """
-import os, sys
-
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "shutil.move"}
-NOTE = os.open(PLACE, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
-def note(event, arguments):
-    if event == "open":
-        path, mode, flags = arguments
-        changes = isinstance(path, str) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    else:
-        path, changes = arguments[0], event in CHANGES
-    if changes:
-        os.write(NOTE, (os.path.abspath(os.fsdecode(path)) + "\\n").encode())
-
-sys.addaudithook(note)
-sys.dont_write_bytecode = True
-"""
-RUN = """
-import json, sys
-from harness.cli.main import main
-for arguments in json.loads(sys.argv[1]):
-    try:
-        main(arguments, standalone_mode=False)
-    except (SystemExit, Exception) as done:
-        print(repr(done))
-"""
-CANARY = "canary-5c1e77d09b"
-
-
-def watched(commands: list[list[str]], folder: Path) -> tuple[str, set[Path]]:
-    """What the commands print, and the files that they or processes of theirs made or changed."""
-    (folder / "watch").mkdir()
-    (folder / "watch" / "sitecustomize.py").write_text(WATCH.replace("PLACE", repr(str(folder / "watch" / "changed"))))
-    own = {"PYTHONPATH": str(folder / "watch"), "HARNESS_CACHE": str(folder / "cache"), "SECRET_TOKEN": CANARY}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, json.dumps(commands)],
-        cwd=ROOT,
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    # What is not whole yet has a name of its own beside its place.
-    lines = re.sub(r"/\.([^/]+)\.[0-9a-f]{16}\.part\b", r"/\1", (folder / "watch" / "changed").read_text()).splitlines()
-    changed = {Path(line) for line in lines}
-    return done.stdout + done.stderr, changed
 
 
 def test_no_command_without_a_model_writes_or_tells_what_was_not_declared(tmp_path: Path) -> None:
