@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from in_parts import assert_same_run, call
+from stored_verdict import own_part
 
 ROOT = Path(__file__).parents[2]
 DEMO, PROMOTED = ROOT / "suites" / "ticket-triage", ROOT / "baselines" / "ticket-triage" / "brief" / "adapter"
@@ -102,7 +103,7 @@ def test_its_answers_and_scores_are_those_of_transformers(
         for one, other in zip(first["outcomes"], second["outcomes"], strict=True):
             assert other["logprobs"] == pytest.approx(one["logprobs"], abs=1e-3)
     assert len(ours_of) == 2
-    decisions = [json.loads((run / "metrics.json").read_text())["decision"] for run in (own, vllm_run)]
+    decisions = [own_part(run)["decision"] for run in (own, vllm_run)]
     assert decisions[0] == decisions[1]
 
 
