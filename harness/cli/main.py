@@ -60,6 +60,11 @@ class _Failures(click.Group):
                 raise
             click.echo(f"error: {_in_words(error)}", err=True)
             ctx.exit(int(ExitCode.BROKE))
+        except MemoryError:
+            if ctx.params.get("debug"):
+                raise
+            click.echo("error: out of memory; end other programs, or run on a machine with more of it", err=True)
+            ctx.exit(int(ExitCode.BROKE))
         except KeyboardInterrupt:
             index, count = launched()
             if index == 0:  # of several that were started together, one speaks

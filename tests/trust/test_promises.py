@@ -277,14 +277,19 @@ def test_every_model_and_tokenizer_of_a_folder_is_loaded_without_its_code() -> N
     assert models and all(options["use_safetensors"] == "True" for options in models)
 
 
-def test_a_module_of_the_current_folder_is_not_imported_by_the_command(tmp_path: Path) -> None:
-    for name in ("harness", "click", "pydantic", "jsonschema", "sitecustomize"):
+HARNESS_COMMAND = [str(Path(sys.executable).with_name("harness"))]
+
+
+@pytest.mark.parametrize(
+    ("command", "own"), [(HARNESS_COMMAND, ["harness"]), ([sys.executable, "-m", "harness"], [])], ids=["harness", "-m"]
+)
+def test_a_module_of_the_current_folder_is_not_imported(command: list[str], own: list[str], tmp_path: Path) -> None:
+    for name in (*own, "click", "pydantic", "jsonschema", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('ran')")
     suite = write_plain_suite(tmp_path / "project")
-    command = Path(sys.executable).with_name("harness")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [command, "validate", suite], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [*command, "validate", suite], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, "ran" in done.stdout + done.stderr) == (0, False), done.stderr
 
