@@ -15,6 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.pop("GITHUB_ACTIONS", None)
 
 # The same examples on every machine and day; HARNESS_FUZZ draws new ones, for a search that may take its time.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("drawn", derandomize=False)
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("drawn", derandomize=False, deadline=None)
 settings.load_profile("drawn" if os.environ.get("HARNESS_FUZZ") else "repeatable")

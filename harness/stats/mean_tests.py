@@ -101,14 +101,14 @@ def constant_difference(value: float, n: int, *, bar: float, alpha: float, reach
     test = MeanTest(
         low=(1 - unseen) * value - unseen * reach,
         high=(1 - unseen) * value + unseen * reach,
-        p_value=mcnemar_exact(n if above else 0, n if below else 0),
-        p_reverse=mcnemar_exact(n if below else 0, n if above else 0),
+        p_value=mcnemar_exact(n if above else 0, 0),
+        p_reverse=mcnemar_exact(n if below else 0, 0),
     )
     if bar == 0 or not (above or below):
         return test
     like = (reach + bar) / (reach + value) if above else (reach - bar) / (reach - value)
     chance = max(0.0, like) ** n
-    return with_p_at_least(test, chance if above else 0.0, chance if below else 0.0)
+    return with_p_at_least(test, chance, chance)  # the other one is 1 already
 
 
 def cluster_t(sums: Floats, sizes: Floats, *, bar: float, alpha: float, reach: float) -> MeanTest:

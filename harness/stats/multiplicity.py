@@ -18,7 +18,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     p = np.asarray(p_values, dtype=float)
     if not np.all((p >= 0) & (p <= 1)):  # also false for NaN
         raise ValueError("p-values must be finite numbers in [0, 1]")
-    order = np.argsort(p, kind="stable")
+    order = np.argsort(p)
     stepped = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order])
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)

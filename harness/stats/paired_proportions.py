@@ -143,8 +143,7 @@ def _fewest_wins(wins: int, losses: int, n: int, delta: float) -> NDArray[np.int
 
     More losses never need fewer wins (Hsueh, Liu & Chen 2001), so one staircase finds them all.
     """
-    seen = _score(wins, losses, n, delta)
-    reached = seen - TIE if isfinite(seen) else seen
+    reached = _score(wins, losses, n, delta) - TIE
     fewest, needed = [], 0
     for lost in range(n + 1):
         while needed <= n - lost and _score(needed, lost, n, delta) < reached:

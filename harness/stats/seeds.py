@@ -98,7 +98,8 @@ def item_means(scores: ArrayLike) -> Floats:
     table = np.asarray(scores, dtype=float)
     if table.ndim != 2 or table.size == 0 or not np.all(np.isfinite(table)):
         raise ValueError("item means need a table (n, k) of finite scores")
-    return np.asarray(np.mean(table, axis=1), dtype=np.float64)
+    means: Floats = np.mean(table, axis=1)
+    return means
 
 
 def _reach(table: Floats) -> float:

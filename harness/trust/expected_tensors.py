@@ -112,7 +112,7 @@ def read_base(folder: Path | None) -> BaseWeights:
 
 def _files(folder: Path) -> Iterable[str]:
     if not (folder / INDEX).is_file():
-        return [WEIGHTS] if (folder / WEIGHTS).is_file() else []
+        return [WEIGHTS]
     index = read_json(folder / INDEX)
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not all(isinstance(f, str) and f == Path(f).name for f in places.values()):
@@ -165,7 +165,7 @@ def _of_module(config: LowRank, module: str, shape: Shape, path: Path) -> Shapes
     own = [config.ranks[name] for name in _endings(module) if name in config.ranks]
     rank = min(own)[1] if own else config.rank
     place, (outputs, inputs) = f"{PREFIX}{module}", shape
-    if module == EMBEDDING or module.endswith(".embed_tokens"):
+    if module.endswith(".embed_tokens"):
         if config.dora or config.lora_bias:
             raise InvalidInputError(f"{path}: `use_dora` and `lora_bias` on an embedding are not judged")
         return {f"{place}.lora_embedding_A": (rank, outputs), f"{place}.lora_embedding_B": (inputs, rank)}
@@ -188,7 +188,7 @@ def _is_target(config: LowRank, module: str) -> bool:
     if not config.excluded.isdisjoint(names):
         return False
     if config.targets is None:
-        return module not in {EMBEDDING, OUTPUT} and not module.endswith((".embed_tokens", f".{OUTPUT}"))
+        return module != OUTPUT and not module.endswith((".embed_tokens", f".{OUTPUT}"))
     if module in config.targets or not config.layers:
         return not config.targets.isdisjoint(names)
     patterns = [rf"(?:^|.*?\.){pattern}\.(?P<layer>\d+)\." for pattern in config.layers_patterns] or [_LAYER]

@@ -101,7 +101,7 @@ def verdict_bytes(verdict: SealedVerdict) -> bytes:
     Raises:
         ValueError: a number that is not finite.
     """
-    plain = _adapter().dump_python(verdict, mode="json")
+    plain = _adapter().dump_python(verdict)
     # Once through the reader's own types, so that a whole number in a field of floats is written as it is read.
     return _encode(_adapter().validate_python(plain))
 
@@ -192,9 +192,8 @@ def _own(verdict: SealedVerdict) -> dict[str, Any]:
 def _fields(statement: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a `SealedVerdict`, from where the statement has them; what else it has is compared as bytes."""
     predicate = statement["predicate"]
-    derived = ("format_version", "adapter_digest", "exit_code", "accepted")
     return {
-        **{name: value for name, value in own.items() if name not in derived},
+        **own,
         "judged": predicate["timeVerified"],
         "suite_digest": predicate["policy"]["digest"]["sha256"],
         "adapter_files": {item["name"]: item["digest"]["sha256"] for item in statement["subject"]},
@@ -209,6 +208,6 @@ def _descriptors(key: str, files: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     return repr(error) if isinstance(error, KeyError) else str(error)

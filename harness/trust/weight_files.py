@@ -199,7 +199,7 @@ def _open_header(path: Path, stream: BinaryIO) -> tuple[dict[str, StoredTensor],
     """The tensors and the bytes of the header; the stream then stands where the data begin."""
     size = os.fstat(stream.fileno()).st_size
     start = _read_up_to(stream, 8)
-    length = int.from_bytes(start, "little") if len(start) == 8 else size
+    length = int.from_bytes(start, "little")
     if length > size - 8:
         raise InvalidInputError(f"{path}: not a safetensors file, or cut off in its header")
     if length > HEADER_BYTES:
@@ -214,7 +214,7 @@ def _read_up_to(stream: BinaryIO, count: int) -> bytes:
     while count and (piece := stream.read(count)):
         pieces.append(piece)
         count -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return b"".join(pieces)
 
 
 def _refuse_infinite(where: str, chunk: bytes, tensor: StoredTensor, offset: int) -> None:

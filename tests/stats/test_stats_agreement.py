@@ -57,6 +57,7 @@ def test_alpha_is_its_definition_over_pairs(units: list[list[int]]) -> None:
     pairs = [pair for unit in units for pair in combinations(unit, 2)]
     assert (found.agreeing, found.pairs) == (sum(one == other for one, other in pairs), len(pairs))
     assert found.share == pytest.approx(found.agreeing / found.pairs)
+    assert type(found.agreeing) is int and type(found.pairs) is int
 
 
 @settings(deadline=None)

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.scoring.classes import macro_f1_statistics
-from harness.stats.paired import compare_corpus
+from harness.stats.mean_tests import MeanTest
+from harness.stats.paired import _bootstrap_test, compare_corpus
 from harness.stats.summary import corpus_estimate
 
 ROWS = st.lists(st.tuples(*[st.integers(0, 5)] * 6), min_size=1, max_size=20)
@@ -89,7 +90,8 @@ def test_clusters_are_drawn_and_exchanged_whole_when_they_are_given():
     alone, together = compare(candidate, baseline), compare(candidate, baseline, clusters=["one"] * 10 + [None] * 50)
     assert alone.p_value <= 0.01
     assert together.p_value >= 0.5  # one document is better, which the toss of a coin would have done
-    assert "rows" in alone.method
+    method = "paired bootstrap and exchange of rows (199 resamples, seed 0), the largest p"
+    assert alone.method == alone.delta.method == method
     assert "51 clusters" in together.method
     for result in (alone, together):
         assert (result.n, result.wins, result.losses) == (60, 10, 0)
@@ -134,6 +136,8 @@ def test_nine_intervals_of_ten_hold_the_truth_when_macro_f1_is_estimated_200_tim
         (np.empty((0, 3)), np.empty((0, 3))),
         ([[1, 2, 3]], [[1, 2, 3], [1, 2, 3]]),
         ([[1, 2, float("nan")]], [[1, 2, 3]]),
+        ([[1, 2, None]], [[1, 2, 3]]),
+        ([[1, 2, 3]], [[1, 2, None]]),
         ([1, 2, 3], [1, 2, 3]),
     ],
 )
@@ -145,3 +149,17 @@ def test_statistics_are_refused_when_empty_unequal_or_not_finite(candidate, base
 def test_a_metric_is_refused_when_it_is_not_finite():
     with pytest.raises(ValueError, match="metric must be finite"):
         compare_corpus([[1.0]], [[2.0]], lambda _: float("nan"), alpha=0.05, seed=0)
+
+
+def test_two_rows_of_three_are_one_cluster_when_they_share_a_name():
+    result = compare(random_stats(3, 0.6, 3), random_stats(3, 0.5, 4), clusters=["a", "a", None])
+    assert "exchange of 2 clusters" in result.method
+
+
+def test_each_p_value_is_that_of_the_stricter_test_when_resamples_lie_at_the_line():
+    above = _bootstrap_test(np.array([1.0, 2.0, 3.0, 6.0]), 0.0, 1)  # less their mean: -2, -1, 0, 3
+    assert above == MeanTest(low=-3.0, high=6.0, p_value=3 / 5, p_reverse=1.0)
+    below = _bootstrap_test(np.array([-6.0, -3.0, -2.0, -1.0]), 0.0, 1)
+    assert below == MeanTest(low=-6.0, high=3.0, p_value=1.0, p_reverse=3 / 5)
+    around = _bootstrap_test(np.array([-1.0, 0.0, 0.0, 5.0]), 4.0, 2)  # less their mean: -2, -1, -1, 4
+    assert around == MeanTest(low=0.0, high=5.0, p_value=4 / 5, p_reverse=1.0)

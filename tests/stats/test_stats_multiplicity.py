@@ -28,7 +28,7 @@ def test_holm_steps_down_when_worked_by_hand():
     assert holm([]) == ()
 
 
-@pytest.mark.parametrize("bad", [float("nan"), -0.1, 1.1])
+@pytest.mark.parametrize("bad", [float("nan"), -0.1, 1.1, None])
 def test_holm_refuses_when_a_p_value_is_no_probability(bad):
     with pytest.raises(ValueError, match="p-values"):
         holm([0.5, bad])

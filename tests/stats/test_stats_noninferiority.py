@@ -7,6 +7,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 
 from harness.stats.noninferiority import (
     _stratified_t,
+    _tango_bounds,
     above_chance,
     absolute_noninferiority,
     relative_noninferiority,
@@ -192,3 +193,55 @@ def test_value_error_is_raised_when_the_input_is_unusable(test, candidate, strat
 def test_value_error_is_raised_when_chance_is_no_chance(chance):
     with pytest.raises(ValueError, match="chance"):
         above_chance(1, 2, chance, ALPHA)
+
+
+def test_the_method_is_named_when_the_margin_is_relative():
+    method = "stratified t on c - 0.95 b, and Tango score interval, the more conservative"
+    assert one_stratum(relative_noninferiority, (550, 40, 50, 360)).method == method
+
+
+def test_absolute_bounds_are_the_wider_of_stratified_t_and_tango_when_weights_differ():
+    weights, alpha = {"small": 0.2, "large": 0.8}, ALPHA
+    result, candidate, baseline = stratified(absolute_noninferiority, weights, margin=0.03)
+    strata = ["small"] * 40 + ["large"] * 40
+    each = np.repeat([0.2 / 40, 0.8 / 40], 40)
+    t, tango = _stratified_t(candidate - baseline, strata, each, alpha), _tango_bounds(candidate, baseline, each, alpha)
+    assert (result.low, result.high) == (min(t[0], tango[0]) + 0.03, max(t[1], tango[1]) + 0.03)
+    assert result.method == "stratified t (unequal weights), and Tango score interval, the more conservative"
+
+
+def test_weights_differ_when_they_do_by_more_than_rounding():
+    nearly, _, _ = stratified(absolute_noninferiority, {"small": 0.5000001, "large": 0.4999999})
+    assert "stratified" in nearly.method
+
+
+def test_a_stratum_of_two_has_a_variance_of_its_own():
+    first, second = np.array([0.1, 0.9]), np.array([0.3, 0.2, 0.8])
+    bounds = _stratified_t(np.append(first, second), ["a"] * 2 + ["b"] * 3, np.repeat([1 / 2, -1 / 3], [2, 3]), ALPHA)
+    expected = ttest_ind(first, second, equal_var=False).confidence_interval(0.9)
+    assert bounds == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_two_single_questions_share_a_stratum_of_their_own_when_there_is_a_larger_one():
+    d, weights = np.array([0.1, 0.4, 0.9, 0.2, 0.7]), np.full(5, 0.2)
+    pooled = _stratified_t(d, ["big"] * 3 + ["x", "y"], weights, ALPHA)
+    assert pooled == _stratified_t(d, ["big"] * 3 + ["z"] * 2, weights, ALPHA)
+    assert pooled != _stratified_t(d, ["big"] * 5, weights, ALPHA)
+
+
+@pytest.mark.parametrize("test", BOTH)
+def test_the_rate_is_named_when_a_margin_or_alpha_is_out_of_range(test):
+    for margin in (0.0, 1.0, 1.5):
+        with pytest.raises(ValueError, match=f"^the margin must lie between 0 and 1, not {margin}$"):
+            test([1, 0], [1, 0], ["a", "a"], {"a": 1.0}, margin=margin, alpha=ALPHA)
+    for alpha in (0.0, 0.5, 0.9):
+        with pytest.raises(ValueError, match=f"^alpha must lie between 0 and 0.5, not {alpha}$"):
+            test([1, 0], [1, 0], ["a", "a"], {"a": 1.0}, margin=0.05, alpha=alpha)
+
+
+@pytest.mark.parametrize("test", BOTH)
+def test_a_stratum_may_weigh_nothing_and_one_without_a_weight_is_named(test):
+    result = test([1, 0], [1, 1], ["a", "b"], {"a": 1.0, "b": 0.0}, margin=0.05, alpha=ALPHA)
+    assert (result.candidate_accuracy, result.baseline_accuracy) == (1.0, 1.0)
+    with pytest.raises(ValueError, match=r"without a weight or without a question: \{'b'\}$"):
+        test([1, 0], [1, 0], ["a", "b"], {"a": 1.0}, margin=0.05, alpha=ALPHA)

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, multinomial, ttest_rel
 
+from harness.stats.mean_tests import cluster_bootstrap, cluster_t
 from harness.stats.paired import (
     compare_binary,
     compare_bounded,
@@ -79,6 +80,9 @@ def test_mid_p_changes_nothing_when_the_scores_are_not_binary():
 def test_p_follows_tango_when_min_gain_is_substantial():
     pairs = [(1, 1)] * 36 + [(1, 0)] * 12 + [(0, 1)] * 2
     result = binary(pairs, min_gain=0.05)
+    method = "Tango score test of a difference above 0.05, exact, and exact McNemar; Tango score interval"
+    assert result.method == result.delta.method == method
+    assert binary(pairs).method == binary(pairs).delta.method == "exact one-sided McNemar; Tango score interval"
     assert result.p_value == max(tango_p_value(36, 12, 2, 0, 0.05), tango_exact_p_value(36, 12, 2, 0, 0.05))
     assert result.p_reverse == max(tango_p_value(36, 2, 12, 0, -0.05), tango_exact_p_value(36, 2, 12, 0, -0.05))
 
@@ -501,3 +505,64 @@ def test_a_score_is_refused_when_it_is_not_finite_wherever_it_stands(pairs, bad,
 def test_value_error_is_raised_when_an_argument_is_out_of_range(call):
     with pytest.raises(ValueError, match=r"must|needs|cluster names|resamples"):
         call()
+
+
+# --- which test is chosen, and with which settings
+
+
+def test_the_exact_test_is_taken_when_nothing_is_said_of_mid_p():
+    assert compare_paired([1] * 4, [0] * 4, alpha=ALPHA, seed=0).p_value == 0.0625
+
+
+def test_clusters_are_judged_by_the_seed_and_the_resamples_given_when_scores_come_in_clusters():
+    rng = np.random.default_rng(5)
+    candidate, baseline, labels = rng.random(60), rng.random(60), [str(i // 3) for i in range(60)]
+    given_by = {"alpha": ALPHA, "min_gain": 0.01, "seed": 3, "resamples": 99}
+    found = compare_paired(candidate, baseline, clusters=labels, **given_by)
+    assert found == compare_clustered(candidate, baseline, labels, **given_by)
+    assert found != compare_clustered(candidate, baseline, labels, **{**given_by, "seed": 4})
+
+
+@pytest.mark.parametrize("missing", [[0.5, None], [None, 0.5]])
+def test_a_missing_score_is_refused_when_it_is_compared(missing):
+    with pytest.raises(ValueError, match="every score must be finite"):
+        compare_paired(missing, [0.5, 0.5], alpha=ALPHA, seed=0)
+    with pytest.raises(ValueError, match="every score must be finite"):
+        compare_paired([0.5, 0.5], missing, alpha=ALPHA, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("min_gain", "tests"),
+    [
+        (0.0, "cluster sign-flip and cluster-t"),
+        (0.01, "cluster sign-flip, cluster bootstrap and cluster-t"),
+        (-0.01, "cluster sign-flip, cluster bootstrap and cluster-t"),
+    ],
+)
+def test_the_tests_over_clusters_are_named_when_they_were_made(min_gain, tests):
+    pairs, labels = [(0.1 * (i % 7), 0.3) for i in range(60)], [str(i // 3) for i in range(60)]
+    method = f"{tests} over 20 clusters, the larger p; cluster-t interval"
+    assert clustered(pairs, labels, min_gain).method == clustered(pairs, labels, min_gain).delta.method == method
+
+
+def test_the_bootstrap_over_clusters_decides_when_a_few_are_lost_whole():
+    candidate, labels = np.repeat([0.0, 1.0], [9, 171]), np.array([str(i // 3) for i in range(180)])
+    settings = {"alpha": ALPHA, "min_gain": -0.1, "seed": 4, "resamples": 199}
+    found = compare_clustered(candidate, np.ones(180), labels, **settings)
+    sums, sizes = np.repeat([-3.0, 0.0], [3, 57]), np.full(60, 3.0)
+    drawn = cluster_bootstrap(sums, sizes, bar=-0.1, reach=1.0, seed=4, resamples=199)
+    assert found.p_value == drawn[0] > cluster_t(sums, sizes, bar=-0.1, alpha=ALPHA, reach=1.0).p_value
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline"), [([0.0, 1e-12], [0.0, 0.0]), ([2.0, 1.9e-12], [2.0, 0.0]), ([0.3, 0.4], [0.1, 0.2])]
+)
+def test_differences_that_are_equal_but_for_rounding_are_judged_by_their_signs(candidate, baseline):
+    result = compare_bounded(candidate, baseline, alpha=ALPHA, min_gain=0.0, seed=0, resamples=199)
+    assert result.method == "exact sign test (all differences are equal); interval widened"
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_alpha_is_named_when_it_is_out_of_range(alpha):
+    with pytest.raises(ValueError, match=f"^alpha must lie between 0 and 0.5, not {alpha}$"):
+        compare_binary([1, 0], [1, 1], alpha=alpha, min_gain=0.0)

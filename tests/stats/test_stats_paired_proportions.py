@@ -7,11 +7,16 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest, norm
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
 
 from harness.stats.paired_proportions import (
+    _chance_of_region,
+    _fewest_wins,
+    _score,
     mcnemar_exact,
     mcnemar_midp,
     newcombe_interval,
+    tango_exact_p_value,
     tango_interval,
     tango_p_value,
 )
@@ -98,6 +103,19 @@ def test_methods_match_r_contingencytables_when_given_the_table_of_cavo_2012():
     assert 2 * mcnemar_midp(16, 6) == pytest.approx(0.034690, abs=5e-7)
 
 
+@pytest.mark.parametrize("counts", [(0, 0, 3, 7), (0, 3, 0, 7), (2, 1, 1, 1), (3, 2, 1, 1)])
+def test_newcombe_takes_both_as_independent_when_the_corrected_correlation_is_0(counts):
+    n11, n10, n01, _ = counts
+    n, first, second = sum(counts), n11 + n10, n11 + n01
+    (low, high), (other_low, other_high) = (proportion_confint(x, n, 0.1, method="wilson") for x in (first, second))
+    delta, first, second = (first - second) / n, first / n, second / n
+    expected = (
+        delta - math.hypot(first - low, other_high - second),
+        delta + math.hypot(high - first, second - other_low),
+    )
+    assert newcombe_interval(*counts, 0.9) == pytest.approx(expected, abs=1e-9)
+
+
 def score_by_maximisation(counts, delta):
     """Tango's statistic with the nuisance found by maximising the likelihood numerically."""
     n11, n10, n01, n00 = counts
@@ -179,3 +197,64 @@ def test_tango_p_value_is_monotone_when_the_margin_grows():
 def test_value_error_is_raised_when_counts_or_rates_are_impossible(call):
     with pytest.raises(ValueError, match=r"must|needs"):
         call()
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (2, 1), (1, 3), (6, 0), (0, 8), (0, 9), (9, 0)])
+@pytest.mark.parametrize("delta", [-1.0, -0.3, 0.0, 0.1, 1.0])
+def test_the_region_holds_every_table_that_is_as_far_when_each_is_tried(counts, delta):
+    seen, fewest = _score(*counts, 9, delta), []
+    for lost in range(10):
+        far = [w for w in range(10 - lost) if _score(w, lost, 9, delta) >= seen - 1e-9]
+        if not far:
+            break
+        fewest.append(min(far))
+    assert _fewest_wins(*counts, 9, delta).tolist() == fewest
+
+
+@pytest.mark.parametrize(("counts", "margin"), [((3, 4, 1, 2), 0.1), ((6, 1, 2, 3), -0.2), ((20, 9, 3, 8), 0.05)])
+def test_exact_tango_p_is_the_largest_chance_over_300_shares(counts, margin):
+    n, wins, losses = sum(counts), counts[1], counts[2]
+    fewest = _fewest_wins(wins, losses, n, margin)
+    lowest, highest = max(0.0, -margin), (1 - margin) / 2
+    chances = []
+    for turn in np.linspace(0, math.pi / 2, 300):
+        share = lowest + (highest - lowest) * math.sin(turn) ** 2
+        win_share = min(1.0, max(0.0, (share + margin) / (1 - share)))
+        enough = [binom.sf(needed - 1, n - lost, win_share) for lost, needed in enumerate(fewest)]
+        chances.append(sum(binom.pmf(lost, n, share) * more for lost, more in enumerate(enough)))
+    assert tango_exact_p_value(*counts, margin) == pytest.approx(max(chances), abs=1e-9)
+
+
+def test_exact_tango_p_is_a_chance_when_every_table_is_as_far():
+    assert all(tango_exact_p_value(0, 0, n, 0, margin) <= 1.0 for n in range(1, 40) for margin in (-0.1, 0.0, 0.1))
+    assert tango_exact_p_value(0, 0, 5, 0, -1.0) == tango_exact_p_value(0, 5, 0, 0, 1.0) == 1.0
+
+
+@pytest.mark.parametrize("test", [tango_p_value, tango_exact_p_value])
+def test_the_margin_is_named_when_it_is_out_of_range(test):
+    for margin in (-1.5, 1.5, math.nan):
+        with pytest.raises(ValueError, match=f"^the margin must lie between -1 and 1, not {margin}$"):
+            test(1, 1, 1, 1, margin)
+
+
+def test_a_margin_of_all_or_nothing_is_a_margin():
+    assert tango_p_value(0, 5, 0, 0, 1.0) == tango_p_value(0, 0, 5, 0, -1.0) == 0.5
+
+
+def test_the_chance_of_everything_is_1_when_losses_are_summed_around_their_mean():
+    every = np.zeros(10_001, dtype=np.int64)
+    assert _chance_of_region(every, 10_000, 0.2, 0.1) == pytest.approx(1.0, abs=1e-10)
+    assert _chance_of_region(every[:1001], 10_000, 0.2, 0.1) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_every_pair_that_is_no_loss_is_a_win_when_the_margin_leaves_no_other():
+    assert _chance_of_region(np.array([3, 2]), 5, 0.6, 0.1) == pytest.approx(0.4**5 + 5 * 0.6 * 0.4**4)
+
+
+def test_an_interval_begins_at_minus_1_when_nearly_all_of_a_weighted_sample_is_lost():
+    assert tango_interval(0, 1e-12, 1.0, 0, 0.9)[0] == -1.0
+
+
+def test_tango_p_value_takes_counts_of_a_weighted_sample_when_they_are_below_1():
+    counts = (0.1, 0.2, 0.05, 0.15)
+    assert tango_p_value(*counts, 0.1) == pytest.approx(norm.sf(score_by_maximisation(counts, 0.1)), abs=1e-6)

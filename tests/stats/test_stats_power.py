@@ -1,12 +1,12 @@
-import time
 from math import ceil
 
 import numpy as np
 import pytest
 from scipy.stats import multinomial, norm
 
+from harness.stats import power
 from harness.stats.paired_proportions import mcnemar_exact
-from harness.stats.power import chance_to_ship, examples_needed, smallest_detectable_gain
+from harness.stats.power import _likely_counts, chance_to_ship, examples_needed, smallest_detectable_gain
 from harness.stats.sequential import decide_sequential
 
 
@@ -52,11 +52,70 @@ def test_examples_needed_reach_the_power_when_one_fewer_does_not(effect, power):
     assert chance_to_ship(n, effect, 0.2, 0.05) >= power > chance_to_ship(n - 1, effect, 0.2, 0.05)
 
 
-def test_planning_is_fast_when_n_is_a_whole_benchmark():
-    started = time.perf_counter()
+def test_eight_tenths_are_asked_for_when_no_power_is_given():
+    assert examples_needed(0.1, 0.2, 0.05) == examples_needed(0.1, 0.2, 0.05, 0.8)
+    assert smallest_detectable_gain(100, 0.2, 0.05) == smallest_detectable_gain(100, 0.2, 0.05, 0.8)
+
+
+def test_five_examples_are_needed_when_every_one_is_a_win():
+    assert examples_needed(1.0, 0.2, 0.05) == 5
+    with pytest.raises(ValueError, match="the smallest effect must lie in"):
+        examples_needed(1.5, 0.2, 0.05)
+
+
+@pytest.mark.parametrize("n", [64, 96])
+def test_a_number_that_has_exactly_the_power_is_enough(n):
+    found = examples_needed(0.1, 0.2, 0.05, chance_to_ship(n, 0.1, 0.2, 0.05))
+    assert found <= n and type(found) is int
+
+
+def test_a_gain_that_has_exactly_the_power_is_detectable():
+    assert smallest_detectable_gain(10, 0.2, 0.05, chance_to_ship(10, 0.5, 0.2, 0.05)) == 0.5
+
+
+def test_the_counts_summed_over_are_those_within_eight_deviations_and_twenty_more():
+    assert _likely_counts(10_000, 0.2).tolist() == list(range(2000 - 320 - 20, 2000 + 320 + 21))
+    assert _likely_counts(5, 0.5).tolist() == [0, 1, 2, 3, 4, 5]
+    assert _likely_counts(5, 0.5).dtype == float
+
+
+def test_every_share_and_gain_has_a_chance_up_to_the_largest():
+    assert chance_to_ship(10, -1.0, 0.2, 0.05) == 0.0
+    assert chance_to_ship(10, 1.0, 0.2, 0.05) == 1.0
+    assert chance_to_ship(1000, 0.5, 1.0, 0.05) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: chance_to_ship(10, -1.5, 0.2, 0.05), "need n >= 1 and a gain in"),
+        (lambda: chance_to_ship(10, 1.5, 0.2, 0.05), "need n >= 1 and a gain in"),
+        (lambda: chance_to_ship(10, 0.1, 1.5, 0.05), "the share of changing examples must lie in"),
+        (lambda: chance_to_ship(10, 0.1, -0.5, 0.05), "the share of changing examples must lie in"),
+        (lambda: chance_to_ship(10, 0.1, 0.2, 0.5), "alpha must lie between 0 and 0.5, not 0.5"),
+        (lambda: chance_to_ship(10, 0.1, 0.2, 0.9), "alpha must lie between 0 and 0.5, not 0.9"),
+        (lambda: smallest_detectable_gain(10, 0.2, 0.05, 0.0), "power must lie between 0 and 1, not 0.0"),
+        (lambda: smallest_detectable_gain(10, 0.2, 0.05, 1.5), "power must lie between 0 and 1, not 1.5"),
+    ],
+)
+def test_the_rate_is_named_when_it_is_out_of_range(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_few_terms_are_summed_when_n_is_a_whole_benchmark(monkeypatch):
+    counted = []
+
+    def noted(n, changing):
+        found = likely(n, changing)
+        counted.append(len(found))
+        return found
+
+    likely = power._likely_counts
+    monkeypatch.setattr(power, "_likely_counts", noted)
     smallest_detectable_gain(14_042, 0.2, 0.05)
     examples_needed(0.01, 0.2, 0.05)
-    assert time.perf_counter() - started < 2.0  # about 0.15 s; room for a busy machine
+    assert len(counted) <= 50 and sum(counted) <= 30_000  # of 50 times 14,042
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def test_estimate_has_one_sided_bounds_as_ends_when_alpha_is_given():
     assert estimate.low == lower_bound(9, 10, 0.05)
     assert estimate.high == upper_bound(9, 10, 0.05)
     assert estimate.low < estimate.value < estimate.high
+    assert estimate.method == "Clopper-Pearson (exact)"
 
 
 def test_validity_cutoffs_match_the_reference_when_bar_is_99_5_percent():
@@ -48,6 +49,28 @@ def test_validity_cutoffs_agree_with_the_bounds_when_checked_count_by_count():
     verdicts = [(lower_bound(n - k, n, alpha) >= bar, upper_bound(n - k, n, alpha) < bar) for k in range(n + 1)]
     assert verdicts.index((False, False)) == passes + 1
     assert verdicts.index((False, True)) == fails
+
+
+def test_a_bound_that_is_the_bar_itself_passes_and_does_not_fail():
+    passing, failing = lower_bound(9, 10, 0.05), upper_bound(5, 10, 0.05)
+    assert validity_cutoffs(10, passing, 0.05)[0] == 1
+    assert validity_cutoffs(10, failing, 0.05)[1] == 6
+    assert cases_needed(passing, 1, 0.05) == 10
+
+
+@pytest.mark.parametrize(("bar", "cutoffs"), [(0.02, (0, None)), (0.1, (None, None)), (0.96, (None, 1))])
+def test_one_case_says_little_when_it_is_all_there_is(bar, cutoffs):
+    assert validity_cutoffs(1, bar, 0.05) == cutoffs
+
+
+def test_one_case_is_enough_when_the_bar_is_low():
+    assert cases_needed(0.04, 0, 0.05) == 1
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_an_estimate_is_refused_when_its_ends_would_meet_or_be_everything(alpha):
+    with pytest.raises(ValueError, match=f"alpha must lie between 0 and 0.5, not {alpha}"):
+        proportion_estimate(1, 2, alpha)
 
 
 def test_nothing_passes_or_fails_when_the_sample_is_too_small():
@@ -82,6 +105,10 @@ def test_cases_needed_match_the_reference_when_failures_are_allowed(bar, failure
         lambda: proportion_estimate(1, 2, float("nan")),
         lambda: clopper_pearson(1, 2, 1.0),
         lambda: validity_cutoffs(0, 0.9, 0.05),
+        lambda: lower_bound(1, 2, 1.0),
+        lambda: lower_bound(1, 2, 1.5),
+        lambda: lower_bound(1, 2, 0.0),
+        lambda: validity_cutoffs(10, 0.0, 0.05),
         lambda: validity_cutoffs(10, 1.0, 0.05),
         lambda: cases_needed(float("nan"), 0, 0.05),
         lambda: cases_needed(0.9, -1, 0.05),

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import t, ttest_1samp
 
-from harness.stats.mean_tests import sign_flip
+from harness.stats.mean_tests import constant_difference, sign_flip
 from harness.stats.proportion import upper_bound
-from harness.stats.seeds import compare_over_seeds, item_means
+from harness.stats.seeds import SMALLEST_P, _two_source_t, compare_over_seeds, item_means
 
 ALPHA = 0.05
 
@@ -100,6 +100,63 @@ def test_result_is_unchanged_when_seeds_and_items_are_reordered():
     assert (back.delta.low, back.delta.high) == pytest.approx((there.delta.low, there.delta.high))
 
 
+def test_a_gain_is_held_against_0_and_the_method_is_named_when_no_bar_is_given():
+    table = gains(np.random.default_rng(1), seeds=3, n=20, between_seeds=0.1, between_items=0.2, noise=0.1)
+    result = compare_over_seeds(table, alpha=ALPHA, seed=0, resamples=199)
+    assert result == compare(table)
+    method = "t over 3 training seeds and 20 items (Banerjee), and sign-flip over items, the larger p"
+    assert result.method == result.delta.method == method
+
+
+def test_the_signs_are_those_of_the_gains_over_the_bar_when_there_is_one():
+    row = np.array([0.3, 0.32, 0.31])
+    assert compare([row] * 3, min_gain=0.2).p_value == 0.125  # 2^-3; the t test says less
+    assert compare([row] * 3, min_gain=0.4).p_reverse == 0.125
+
+
+def test_an_end_stays_where_the_t_test_puts_it_when_alpha_is_the_p_value_itself():
+    table = [np.array([0.3, 0.32, 0.31])] * 3
+    t_test = _two_source_t(np.mean(table, axis=1), np.mean(table, axis=0), bar=0.2, alpha=0.125, reach=1.0)
+    assert compare(table, alpha=0.125, min_gain=0.2).delta.low == t_test.low > 0.2
+    assert compare(table, alpha=0.125, min_gain=0.4).delta.high == t_test.high < 0.4
+    assert compare(table, alpha=0.12, min_gain=0.2).delta.low == 0.2
+    assert compare(table, alpha=0.12, min_gain=0.4).delta.high == 0.4
+
+
+SEED_GAINS = np.array([0.05, 0.1, 0.3, 0.02, 0.08])
+
+
+@pytest.mark.parametrize("bar", [0.0, 0.05, 0.2, -0.1])
+def test_p_values_are_those_of_the_t_test_at_any_bar_when_items_make_no_difference(bar):
+    mean = SEED_GAINS.mean()
+    found = _two_source_t(SEED_GAINS, np.full(50, mean), bar=bar, alpha=ALPHA, reach=1.0)
+    assert found.p_value == pytest.approx(ttest_1samp(SEED_GAINS, bar, alternative="greater").pvalue)
+    assert found.p_reverse == pytest.approx(ttest_1samp(SEED_GAINS, bar, alternative="less").pvalue)
+
+
+def test_a_p_value_is_a_half_at_the_mean_and_ends_where_no_approximation_holds():
+    items = np.array([0.25, 0.5, 0.75, 0.5])
+    at_the_mean = _two_source_t(items[:3], items, bar=0.5, alpha=ALPHA, reach=1.0)
+    assert (at_the_mean.p_value, at_the_mean.p_reverse) == (0.5, 0.5)
+    far = _two_source_t(np.full(3, 0.5), np.tile(items, 50), bar=-5.0, alpha=ALPHA, reach=9.0)
+    assert (far.p_value, far.p_reverse) == (SMALLEST_P, 1 - SMALLEST_P)
+
+
+def test_a_small_p_value_is_as_precise_as_a_large_one():
+    items = np.random.default_rng(8).normal(0.28, 0.2, 50)
+    found = _two_source_t(np.full(3, items.mean()), items, bar=0.0, alpha=ALPHA, reach=1.0)
+    expected = ttest_1samp(items, 0, alternative="greater").pvalue
+    assert expected < 1e-9
+    assert found.p_value == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1e-12], [2.0, 2.0 + 1.9e-12]])
+def test_gains_that_differ_by_rounding_are_judged_as_equal(values):
+    gains, reach = np.array(values), max(1.0, values[1])
+    found = _two_source_t(np.full(3, gains.mean()), gains, bar=0.0, alpha=ALPHA, reach=reach)
+    assert found == constant_difference(float(gains.mean()), 3, bar=0.0, alpha=ALPHA, reach=reach)
+
+
 # --- error rates
 
 WORLDS = [
@@ -167,6 +224,7 @@ def test_item_means_average_the_generations_when_each_item_has_several():
         np.zeros((3, 4, 2)),
         [[0.1, 0.2], [0.1, float("nan")], [0.0, 0.1]],
         [[0.1, 0.2], [0.1, float("inf")], [0.0, 0.1]],
+        [[0.1, 0.2], [0.1, None], [0.0, 0.1]],
     ],
 )
 def test_differences_are_refused_when_they_cannot_show_both_variances(differences):
@@ -180,7 +238,7 @@ def test_rates_are_refused_when_they_are_out_of_range(changed):
         compare(np.eye(3), **changed)
 
 
-@pytest.mark.parametrize("scores", [[], [1.0, 0.0], [[]], [[1.0, float("nan")]]])
+@pytest.mark.parametrize("scores", [[], [1.0, 0.0], [[]], [[1.0, float("nan")]], [[1.0, None]]])
 def test_scores_are_refused_when_they_are_no_table_of_finite_numbers(scores):
     with pytest.raises(ValueError, match="finite"):
         item_means(scores)

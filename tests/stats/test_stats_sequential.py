@@ -362,10 +362,28 @@ def test_p_values_are_refused_when_they_are_no_probabilities(p_value, p_reverse)
         hybrid([0, 0, 1], fixed(p_value, p_reverse))
 
 
+@pytest.mark.parametrize(("p_value", "p_reverse", "decision"), [(0.0, 1.0, "pass"), (1.0, 0.0, "fail")])
+def test_a_p_value_of_0_or_1_is_one_when_the_final_test_gives_it(p_value, p_reverse, decision):
+    assert hybrid(changes(5, 5, 100), fixed(p_value, p_reverse)).decision == decision
+
+
+@pytest.mark.parametrize(("p_value", "p_reverse"), [(1.5, 0.5), (0.5, 1.5), (0.5, -0.1)])
+def test_p_values_are_refused_when_they_are_beyond_1_or_below_0(p_value, p_reverse):
+    with pytest.raises(ValueError, match=f"between 0 and 1, not {p_value} and {p_reverse}"):
+        hybrid(changes(5, 5, 100), fixed(p_value, p_reverse))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9])
+def test_the_share_of_the_final_test_is_refused_when_it_is_out_of_range(alpha):
+    early = decide(changes(5, 5, 100))
+    with pytest.raises(ValueError, match=f"^alpha must lie between 0 and 0.5, not {alpha}$"):
+        with_final_test(early, not_to_be_run, alpha=alpha)
+
+
 # --- refusals
 
 
-@pytest.mark.parametrize("values", [[], [0, float("nan")], [0, inf], [0, 1.01], [-1.01], [[0, 1]]])
+@pytest.mark.parametrize("values", [[], [0, float("nan")], [0, inf], [0, 1.01], [-1.01], [[0, 1]], [0, None]])
 def test_values_are_refused_when_they_are_missing_or_out_of_range(values):
     with pytest.raises(ValueError, match=r"must|need"):
         decide_sequential(values, bar=0.0, low=-1.0, high=1.0, alpha=ALPHA, population=None, look_every=5)
@@ -403,6 +421,7 @@ def test_permutation_holds_every_item_once_and_repeats_when_the_seed_does():
     assert sorted(order) == list(range(100))
     assert np.array_equal(order, permutation(100, 0))
     assert not np.array_equal(order, permutation(100, 1))
+    assert permutation(1, 0).tolist() == [0]
     with pytest.raises(ValueError, match="at least one"):
         permutation(0, 0)
 
@@ -410,3 +429,38 @@ def test_permutation_holds_every_item_once_and_repeats_when_the_seed_does():
 def test_bets_keep_a_stake_when_every_value_is_the_lowest():
     wealth = decide(-np.ones(50), alpha=1e-40).wealth_fail
     assert log(wealth) == pytest.approx(log(np.mean([(1 + f) ** 50 for f in FRACTIONS])))
+
+
+@pytest.mark.parametrize(("population", "source"), [(None, "independent items"), (40, "40 items without replacement")])
+def test_the_method_says_what_the_items_are(population, source):
+    result = decide([0, 1, 0], population=population)
+    assert result.method == f"betting e-process (mixed bets) at 0.05, {source}"
+
+
+@pytest.mark.parametrize(("population", "n_planned", "most"), [(None, 0, "any number of"), (5, 9, "5")])
+def test_how_many_values_may_be_planned_is_said_when_it_is_another_number(population, n_planned, most):
+    with pytest.raises(ValueError, match=f"^need 1 to {most} values, not {n_planned}$"):
+        BettingTest(bar=0.0, low=-1.0, high=1.0, alpha=ALPHA, n_planned=n_planned, population=population)
+
+
+@pytest.mark.parametrize(("values", "why"), [([], "an update needs values"), ([0, None], "must lie between")])
+def test_an_update_is_refused_when_it_has_no_values_or_misses_one(values, why):
+    test = BettingTest(bar=0.0, low=-1.0, high=1.0, alpha=ALPHA, n_planned=4)
+    with pytest.raises(ValueError, match=why):
+        test.update(values)
+
+
+def test_a_wealth_of_exactly_1_over_alpha_decides():
+    test = BettingTest(bar=0.0, low=-1.0, high=1.0, alpha=ALPHA, n_planned=4)
+    test._above.log_highest = test._threshold
+    assert test._decide() == "pass"
+    test._above.log_highest, test._below.log_highest = 0.0, test._threshold
+    assert test._decide() == "fail"
+
+
+def test_nothing_is_bet_any_more_when_what_is_to_come_is_known():
+    test = BettingTest(bar=0.0, low=-1.0, high=1.0, alpha=ALPHA, n_planned=4, population=4)
+    result = test.update([1, 1, -1, -1])  # after the first two the others must be the lowest, if the mean is the bar
+    assert result.wealth_pass == pytest.approx(np.mean([(1 + f) * (1 + 2 * f) for f in FRACTIONS]))
+    assert result.wealth_fail == 1.0
+    assert result.decision == "undecided"

@@ -358,7 +358,9 @@ SETTINGS = {
     ),
     "a flag that is a number": config("`use_dora` is 0; it must be true or false", use_dora=0),
     "biases of a base that has some": config(
-        "`bias` replaces 2 of the base model's own biases", bias="all", needs_base=True
+        "2 of the base model's own biases, the first is model.layers.0.self_attn.q_proj.bias, for every",
+        bias="all",
+        needs_base=True,
     ),
 }
 OTHER_KINDS = {

@@ -276,19 +276,23 @@ def test_a_whole_model_is_admitted_when_it_has_the_names_and_shapes_of_the_base(
 MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a weight missing": (
         lambda f: write_base(f, {k: v for k, v in base_shapes().items() if k != "model.norm.weight"}),
-        "1 tensors are missing, the first is model.norm.weight",
+        "model.safetensors: 1 tensors are missing, the first is model.norm.weight; it was made for another",
     ),
     "a layer more": (lambda f: write_base(f, base_shapes(layers=3)), "9 tensors are not part of it"),
-    "another width": (lambda f: write_base(f, base_shapes() | {"model.norm.weight": (9,)}), "of another shape"),
+    "another width": (
+        lambda f: write_base(f, base_shapes() | {"model.norm.weight": (9,)}),
+        "1 tensors are of another shape, the first is model.norm.weight ([9], not [8]); it was made",
+    ),
     "an output layer of its own": (lambda f: write_base(f, base_shapes(tied=False)), "the first is lm_head.weight"),
     "code": (lambda f: write_base(f, auto_map={"AutoModel": "evil.Model"}), "`auto_map` is not read"),
     "CVE-2026-4372": (
         lambda f: write_base(f, _attn_implementation_internal="evil/kernel"), "`_attn_implementation_internal` is not"
     ),
     "quantised": (lambda f: write_base(f, quantization_config={"bits": 4}), "`quantization_config` is not read"),
-    "no object": (lambda f: (f / "config.json").write_text("[]"), "must be a JSON object"),
+    "no object": (lambda f: (f / "config.json").write_text("[]"), "config.json: must be a JSON object"),
     "a tensor in two files": (
-        lambda f: shutil.copy(f / "model.safetensors", f / "model-2.safetensors"), "is in another file as well"
+        lambda f: shutil.copy(f / "model.safetensors", f / "model-2.safetensors"),
+        ": tensor model.embed_tokens.weight is in another file as well",
     ),
     "no tensors": (lambda f: write_file(f / "model.safetensors", {}, b""), "holds no tensors"),
     "NaN": (

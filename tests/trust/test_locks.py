@@ -23,6 +23,7 @@ LOCK = SuiteLock(
 def test_a_lock_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     written = write_lock(tmp_path / "suite.lock", LOCK)
     assert len(written.digest) == 64
+    assert written == replace(LOCK, digest=written.digest)
     assert read_lock(tmp_path / "suite.lock") == written
     assert changes_since(written, files=FILES, bars=BARS) == ()
     later = write_lock(tmp_path / "later.lock", replace(LOCK, locked="2026-01-03T00:00:00+00:00"))
@@ -48,6 +49,9 @@ def test_a_file_is_named_with_both_digests_when_it_is_not_the_locked_one(files: 
         ([BARS["checks"][0], {"kind": "valid_output"}], "checks.1.bar: nothing, locked 0.95"),
         ([BARS["checks"][0]], "checks: better_than, locked better_than, valid_output"),
         ([], "checks: none, locked better_than, valid_output"),
+        ([7], "checks: [7], locked better_than, valid_output"),
+        ([{"name": "x"}], "checks: {'name': 'x'}, locked better_than, valid_output"),
+        (7, "checks: 7, locked better_than, valid_output"),
     ],
 )
 def test_a_bar_is_named_with_both_values_when_it_moved(checks: list[dict[str, object]], line: str) -> None:
@@ -84,7 +88,16 @@ def test_a_lock_whose_names_or_digests_are_no_text_is_refused(changes: dict[str,
         read_lock(path)
 
 
-@pytest.mark.parametrize("time", ["yesterday", "2026-01-02T00:00:00"])
-def test_a_lock_without_a_certain_time_is_refused(time: str, tmp_path: Path) -> None:
-    with pytest.raises(EvidenceRefusedError, match="incomplete"):
+def test_a_bar_is_named_when_it_was_an_object_and_is_none_any_more() -> None:
+    lock = replace(LOCK, bars={"budget": {"looks": 3}})
+    assert changes_since(lock, files=FILES, bars={"budget": 3}) == ("budget: 3, locked {'looks': 3}",)
+    assert changes_since(lock, files=FILES, bars={"budget": {"looks": 4}}) == ("budget.looks: 4, locked 3",)
+
+
+@pytest.mark.parametrize(
+    ("time", "why"),
+    [("yesterday", "Invalid isoformat string"), ("2026-01-02T00:00:00", "its time has no time zone")],
+)
+def test_a_lock_without_a_certain_time_is_refused(time: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(EvidenceRefusedError, match=f"incomplete: {why}"):
         write_lock(tmp_path / "suite.lock", replace(LOCK, locked=time))

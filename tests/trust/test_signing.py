@@ -27,7 +27,15 @@ from securesystemslib.signer import CryptoSigner
 from harness.cli.main import main
 from harness.errors import EvidenceRefusedError, InvalidInputError
 from harness.strict_json import canonical
-from harness.trust.sign import PAYLOAD_TYPE, new_key_pair, read_public_key, read_signer, refuse_wrong_signature
+from harness.trust.sign import (
+    PAYLOAD_TYPE,
+    key_id_of,
+    new_key_pair,
+    read_public_key,
+    read_signer,
+    refuse_wrong_signature,
+    sign,
+)
 
 DER_OF_PRIVATE = "MC4CAQAwBQYDK2VwBCIEI"  # how the base64 of every private Ed25519 key in PKCS #8 begins
 
@@ -239,3 +247,56 @@ def test_an_envelope_with_two_signatures_is_refused_for_that(key: Path) -> None:
     content = (canonical(envelope.to_dict()) + "\n").encode()
     with pytest.raises(EvidenceRefusedError, match="2 signatures, not one"):
         refuse_wrong_signature(content, b"{}", signer.public_key, "it")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "the key file cannot be read: No such file or directory"),
+        (b"no PEM", "no public key in PEM; `harness keygen` writes it beside the private one"),
+        (
+            ec.generate_private_key(ec.SECP256R1())
+            .public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+            "not an Ed25519 key",
+        ),
+    ],
+    ids=["missing", "no PEM", "an elliptic curve"],
+)
+def test_the_file_is_named_when_a_public_key_is_refused(content: bytes | None, why: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "it.pub").write_bytes(content)
+    with pytest.raises(InvalidInputError) as caught:
+        read_public_key(tmp_path / "it.pub")
+    assert str(caught.value) == f"{tmp_path / 'it.pub'}: {why}"
+
+
+@pytest.mark.parametrize("edit", ["other key", "other bytes", "other payload", "spaces", "no JSON", "other type"])
+def test_the_envelope_and_the_reason_are_told_when_a_signature_is_refused(edit: str) -> None:
+    signer, other = (CryptoSigner(ed25519.Ed25519PrivateKey.generate()) for _ in range(2))
+    mine, theirs = signer.public_key, other.public_key
+    content, payload, key = sign(b"{}", signer), b"{}", mine
+    assert key_id_of(content, payload, "it") == mine.keyid
+    envelope = json.loads(content)
+    if edit == "other key":
+        key, why = theirs, f"signed by another key ({mine.keyid[:16]!r}, expected {theirs.keyid[:16]})"
+    elif edit == "other bytes":
+        envelope["signatures"][0]["sig"] = json.loads(sign(b"[]", signer))["signatures"][0]["sig"]
+        content = (canonical(envelope) + "\n").encode()
+        why = "the signature does not hold; changed, or not by this key"
+    elif edit == "other payload":
+        payload, why = b"[]", "the signature is over another verdict"
+    elif edit == "spaces":
+        content, why = content + b" ", "not in the form that this version writes"
+    elif edit == "no JSON":
+        content, why = b"{", "no envelope that can be read: StrictJsonError("
+    else:
+        content = canonical({**envelope, "payloadType": "x" * 100}).encode()
+        why = f"a signature over something else: {'x' * 80!r}"
+    with pytest.raises(EvidenceRefusedError) as caught:
+        refuse_wrong_signature(content, payload, key, "it")
+    told = str(caught.value)
+    assert told.startswith(f"it: {why}") if edit == "no JSON" else told == f"it: {why}"
+    if edit in {"other payload", "spaces"}:
+        with pytest.raises(EvidenceRefusedError, match=f"it: {why}"):
+            key_id_of(content, payload, "it")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from evidence_factory import SUITE, Fixture
-from forging import NOW, SUITE_DIGEST, Shipped, encode, ship
+from forging import NOW, SUITE_DIGEST, Shipped, encode, reseal, ship
 from stored_verdict import OWN, own_part, statement_of
 
 from harness.errors import BrokenRunError, EvidenceRefusedError
@@ -21,7 +22,7 @@ from harness.judge import build_record, judge_run
 from harness.sealing import seal_run
 from harness.store.runs import read_run
 from harness.suite.load import parse_suite
-from harness.trust.verdicts import SealedVerdict, parse_verdict, verdict_bytes
+from harness.trust.verdicts import SealedVerdict, parse_verdict, timestamp, verdict_bytes
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,44 @@ def test_the_verdict_of_another_version_is_refused(shipped: Shipped) -> None:
         parse_verdict(encode(statement), "it")
 
 
+def test_what_is_wrong_is_told_to_the_letter_when_it_is_no_verdict(shipped: Shipped) -> None:
+    whole, statement = shipped.verdict.read_bytes(), statement_of(shipped.folder)
+    earlier, changed = statement_of(shipped.folder), statement_of(shipped.folder)
+    earlier["predicate"][OWN]["format_version"] = "v" * 30
+    changed["predicate"][OWN]["sentence"] = "other words"
+    statement["more"] = 1
+    for content, why in (
+        (b"\xff", "no verdict that can be read: 'utf-8' codec can't decode byte 0xff in position 0"),
+        (b"[", "no verdict that can be read: "),
+        (b"[]", "not a verdict of this harness, or of an earlier form; run the suite again"),
+        (b'{"predicate": {}}', "not a verdict of this harness, or of an earlier form; run the suite again"),
+        (encode(earlier), f"format {'v' * 20!r}, this version reads 2"),
+        (encode(changed), "changed since it was written (its own digest does not match)"),
+        (reseal(statement), "not in the form that this version writes; changed since, or by another program"),
+        (whole + b"\n", "not in the form that this version writes; changed since, or by another program"),
+    ):
+        with pytest.raises(EvidenceRefusedError) as caught:
+            parse_verdict(content, "it")
+        assert str(caught.value).startswith(f"it: {why}"), content[:40]
+
+
+@pytest.mark.parametrize("what", ["a status", "a time", "a subject"])
+def test_what_a_verdict_lacks_is_named_when_it_is_whole_otherwise(what: str, shipped: Shipped) -> None:
+    statement = statement_of(shipped.folder)
+    if what == "a status":
+        statement["predicate"][OWN]["checks"][0]["status"] = "perhaps"
+        why = "checks.0.status: Input should be 'pass', 'fail'"
+    elif what == "a time":
+        del statement["predicate"]["timeVerified"]
+        why = "KeyError('timeVerified')"
+    else:
+        statement["subject"] = ["adapter_model.safetensors"]
+        why = "string indices must be integers"
+    with pytest.raises(EvidenceRefusedError) as caught:
+        parse_verdict(reseal(statement), "it")
+    assert str(caught.value).startswith(f"it: incomplete: {why}")
+
+
 SUITES = {
     "every baseline": (
         "  - {kind: better_than}",
@@ -157,3 +196,11 @@ def test_the_time_is_utc_wherever_the_clock_stands(tmp_path: Path) -> None:
     judge_run(folder, lambda: NOW.astimezone(timezone(timedelta(hours=9))))
     verdict: SealedVerdict = parse_verdict((folder / "verdict.json").read_bytes(), "it")
     assert (verdict.judged, verdict.sequence, verdict.suite_digest) == ("2026-03-01T12:30:00Z", 0, SUITE_DIGEST)
+
+
+def test_a_time_is_written_in_utc_when_the_machine_is_set_to_another_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert timestamp(NOW) == "2026-03-01T12:30:00Z"
+    time.tzset()

@@ -219,3 +219,71 @@ def test_no_line_is_lost_when_many_judge_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [entry.sequence for entry in read_log(log)] == list(range(1, 6))
+
+
+def test_a_judgement_that_began_under_the_number_of_the_ship_verdict_ends_the_belief(shipped: Shipped) -> None:
+    note(shipped, "started", sequence=2)  # as when the logs of two branches are merged
+    assert "this adapter has been judged again since (run 'later', started '2026-03-02T00:00:00Z')" in refusal(shipped)
+
+
+def write_log(path: Path, *entries: tuple[str, int]) -> None:
+    """Lines about adapters (their names) under these numbers."""
+    for adapter, sequence in entries:
+        append_entry(
+            path,
+            LogEntry(adapter=adapter, suite="s", sequence=sequence, event="started", run_id="r", time="2026-03-01Z"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("entries", "line", "found", "wanted"),
+    [
+        ([("a", 1), ("a", 3)], 2, 3, 2),
+        ([("a", 2)], 1, 2, 1),
+        ([("a", 1), ("a", 2), ("b", 2)], 3, 2, 1),
+        ([("a", 1), ("a", 0)], 2, 0, 2),
+        ([("a", 1), ("a", 2), ("a", 1), ("a", 4)], 4, 4, 3),
+    ],
+)
+def test_the_line_and_the_number_are_told_when_one_is_missing(
+    entries: list[tuple[str, int]], line: int, found: int, wanted: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    write_log(path, *entries)
+    with pytest.raises(EvidenceRefusedError) as caught:
+        read_log(path)
+    why = f"entry {found} of its adapter, but no entry {wanted} before it; lines are missing"
+    assert str(caught.value) == f"{path}:{line}: {why}"
+
+
+def test_the_line_is_told_when_it_is_damaged_changed_or_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    write_log(path, ("a", 1), ("a", 2))
+    whole = path.read_bytes()
+    assert [entry.sequence for entry in read_log(path)] == [1, 2]
+    for content, why in (
+        (whole[:-1], "2: cut off; remove this line if it was written as the disk ran full"),
+        (whole[:-2] + b"\n", "2: damaged; bring the log back as it was committed"),
+        (whole + b"\xff\n", "3: damaged; bring the log back as it was committed"),
+        (whole + b"{}\n", "3: damaged; bring the log back as it was committed"),
+        (whole.replace(b'"r"', b'"x"', 1), "1: changed since it was written (its own digest does not match)"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(EvidenceRefusedError) as caught:
+            read_log(path)
+        assert str(caught.value) == f"{path}:{why}"
+    path.unlink()
+    assert read_log(path) == ()
+    path.mkdir()
+    with pytest.raises(EvidenceRefusedError, match=f"^{path}: cannot be read: not a regular file$"):
+        read_log(path)
+
+
+def test_numbers_follow_for_each_adapter_and_suite_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "verdicts.jsonl"
+    for adapter, suite in (("a", "s"), ("a", "s"), ("b", "s"), ("a", "t"), ("a", "s")):
+        note_start(path, adapter=adapter, suite=suite, run_id="r", time="2026-03-01T00:00:00Z")
+    found = [(entry.adapter, entry.suite, entry.sequence, entry.event, entry.verdict) for entry in read_log(path)]
+    assert found == [(a, s, n, "started", None) for a, s, n in (
+        ("a", "s", 1), ("a", "s", 2), ("b", "s", 1), ("a", "t", 1), ("a", "s", 3)
+    )]  # fmt: skip

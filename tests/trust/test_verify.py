@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from evidence_factory import SUITE, Fixture
-from forging import NOW, SUITE_DIGEST, Shipped, encode, reseal
+from forging import NOW, OTHER_SIGNER, SIGNER, SUITE_DIGEST, Shipped, encode, reseal
 from stored_verdict import OWN, own_part, statement_of
 
 from harness.cli.main import main
 from harness.errors import EvidenceRefusedError
 from harness.judge import judge_run
+from harness.limits import TEXT_BYTES
 from harness.store.baselines import find_promoted
 from harness.trust.digests import digest_bytes
-from harness.trust.verify import verify_adapter
+from harness.trust.sign import sign
+from harness.trust.verdicts import ArmCount, SealedVerdict, parse_verdict, verdict_bytes
+from harness.trust.verify import CLOCK_SKEW, verify_adapter
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,6 +155,146 @@ def test_no_edited_field_passes_without_a_new_digest(shipped: Shipped) -> None:
         edited = {**statement, "predicate": {**statement["predicate"], OWN: {**own, key: "edited"}}}
         shipped.verdict.write_bytes(encode(edited))
         assert "format" in refusal(shipped) if key == "format_version" else "own digest" in refusal(shipped)
+
+
+# What is said, to the letter
+
+
+def altered(run: Shipped, alter: Callable[[SealedVerdict], dict[str, Any]]) -> Shipped:
+    """The run with a verdict that is whole in itself and says something else."""
+    verdict = parse_verdict(run.verdict.read_bytes(), "it")
+    run.verdict.write_bytes(verdict_bytes(replace(verdict, **alter(verdict))))
+    return run
+
+
+def checks_that(**values: Any) -> Callable[[SealedVerdict], dict[str, Any]]:
+    return lambda verdict: {"checks": tuple(replace(check, **values) for check in verdict.checks)}
+
+
+def arm(planned: int, answered: int, errors: int) -> Callable[[SealedVerdict], dict[str, Any]]:
+    return lambda verdict: {"arms": {"a/b": ArmCount(planned=planned, answered=answered, errors=errors)}}
+
+
+def without(field: str, name: str) -> Callable[[SealedVerdict], dict[str, Any]]:
+    return lambda verdict: {field: {key: item for key, item in getattr(verdict, field).items() if key != name}}
+
+
+REFUSED: dict[str, tuple[Callable[[SealedVerdict], dict[str, Any]], str]] = {
+    "another suite": (
+        lambda verdict: {"suite_digest": "1" * 64},
+        f"given by another suite ({'1' * 16!r}, expected {SUITE_DIGEST[:16]!r})",
+    ),
+    "evidence of no suite": (without("digests", "suite"), "its evidence was made by another suite"),
+    "undecided": (lambda verdict: {"decision": "undecided"}, "the decision is undecided, not ship"),
+    "no check blocks": (checks_that(blocking=False), "it says ship, but its checks do not: none blocks"),
+    "no answers": (lambda verdict: {"arms": {}}, "it counts no answers"),
+    "nothing planned": (arm(0, 0, 0), "'a/b' planned 0 answers and has 0 and 0 errors"),
+    "fewer than no answers": (arm(1, -1, 2), "'a/b' planned 1 answers and has -1 and 2 errors"),
+    "fewer than no errors": (arm(1, 2, -1), "'a/b' planned 1 answers and has 2 and -1 errors"),
+    "more than planned": (arm(1, 1, 1), "'a/b' planned 1 answers and has 1 and 1 errors"),
+    "no manifest": (without("inputs", "manifest.json"), "it does not name its manifest and its base model"),
+    "no base": (without("digests", "base"), "it does not name its manifest and its base model"),
+    "a kind that was never made": (
+        lambda verdict: {"planned_checks": {"forgetting": 0}},
+        "0 checks of kind 'forgetting', and 0 were planned",
+    ),
+    "no sign of life": (
+        lambda verdict: {"checks": tuple(c for c in verdict.checks if c.kind != "adapter_is_live")},
+        "0 checks of kind 'adapter_is_live', and 1 were planned",
+    ),
+    "no time of judgement": (
+        lambda verdict: {"judged": "t" * 41},
+        f"incomplete: {'t' * 40!r} is no time in UTC",
+    ),
+    "no end": (
+        lambda verdict: {"expires": "2026-03-31T12:30:00"},
+        "incomplete: '2026-03-31T12:30:00' is no time in UTC",
+    ),
+    "an end in another form": (
+        lambda verdict: {"expires": "2026-03-31T12:30:00+00:00"},
+        "incomplete: '2026-03-31T12:30:00+00:00' is no time in UTC",
+    ),
+    "the end of time": (
+        lambda verdict: {"expires": "9999-12-31T23:59:59-23:59"},
+        "incomplete: '9999-12-31T23:59:59-23:59' is no time in UTC",
+    ),
+    "a second too long": (
+        lambda verdict: {"expires": "2026-03-31T12:30:01Z"},
+        "expired at 2026-03-31T12:30:01Z; run the suite again",
+    ),
+    "the future": (
+        lambda verdict: {"judged": "2026-03-01T12:35:01Z"},
+        "given at 2026-03-01T12:35:01Z, which is in the future",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_verdict_and_the_reason_are_told_when_it_is_whole_and_not_enough(name: str, shipped: Shipped) -> None:
+    alter, why = REFUSED[name]
+    assert refusal(altered(shipped, alter)) == f"{shipped.verdict}: {why}"
+
+
+def test_the_checks_that_block_are_told_when_they_do_not_pass(shipped: Shipped) -> None:
+    told = refusal(altered(shipped, checks_that(status="fail")))
+    assert told.startswith(f"{shipped.verdict}: it says ship, but its checks do not: '{CHECK}' says fail, '")
+
+
+@pytest.mark.parametrize(("planned", "answered", "errors"), [(1, 1, 0), (1, 0, 1)])
+def test_a_verdict_over_a_single_answer_holds(planned: int, answered: int, errors: int, shipped: Shipped) -> None:
+    assert altered(shipped, arm(planned, answered, errors)).verify().verdict.arms["a/b"].planned == 1
+
+
+def test_a_clock_may_be_behind_by_the_skew_and_no_more(shipped: Shipped) -> None:
+    assert shipped.verify(now=NOW - CLOCK_SKEW).verdict.judged == "2026-03-01T12:30:00Z"
+    late = refusal(shipped, now=NOW - CLOCK_SKEW - timedelta(microseconds=1))
+    assert late == f"{shipped.verdict}: given at 2026-03-01T12:30:00Z, which is in the future"
+
+
+def test_the_envelope_is_named_when_a_signature_is_asked_for(shipped: Shipped) -> None:
+    shipped.envelope.write_bytes(sign(shipped.verdict.read_bytes(), OTHER_SIGNER))
+    with pytest.raises(EvidenceRefusedError, match=f"^{shipped.envelope}: signed by another key"):
+        shipped.verify(key=SIGNER.public_key)
+    shipped.envelope.unlink()
+    why = "missing, so the verdict is unsigned, and a signature is asked for"
+    with pytest.raises(EvidenceRefusedError, match=f"^{shipped.envelope}: {why}$"):
+        shipped.verify(key=SIGNER.public_key)
+
+
+def test_the_log_is_named_when_it_does_not_know_the_verdict(shipped: Shipped, tmp_path: Path) -> None:
+    with pytest.raises(EvidenceRefusedError, match=f"^{tmp_path / 'none'}: does not know this verdict"):
+        shipped.verify(history=tmp_path / "none")
+
+
+def test_the_place_is_named_when_the_adapter_is_not_what_the_verdict_speaks_of(shipped: Shipped) -> None:
+    place = shipped.adapter / "more"
+    place.mkdir()
+    assert refusal(shipped) == f"{place}: the verdict does not speak of this folder"
+    place.rmdir()
+    os.mkfifo(place)
+    assert refusal(shipped) == f"{place}: neither a file nor a folder"
+    place.unlink()
+    place.symlink_to(shipped.verdict)
+    assert refusal(shipped) == f"{place}: links are not accepted; put the file itself there"
+    place.unlink()
+    shipped.adapter.rename(shipped.folder / "elsewhere")
+    assert refusal(shipped) == f"{shipped.adapter}: no such adapter folder"
+
+
+def test_a_verdict_that_names_no_files_or_is_not_there_is_refused(shipped: Shipped) -> None:
+    altered(shipped, lambda verdict: {"adapter_files": {}})
+    assert refusal(shipped) == f"{shipped.adapter}: the verdict names no files"
+    shipped.verdict.write_bytes(b"{}")
+    assert refusal(shipped).startswith(f"{shipped.verdict}: not a verdict of this harness")
+    shipped.verdict.unlink()
+    assert refusal(shipped) == f"{shipped.verdict}: no verdict that can be read: No such file or directory"
+
+
+@pytest.mark.parametrize(("more", "why"), [(0, "no envelope that can be read"), (1, "over 2,097,152 bytes")])
+def test_an_envelope_is_read_up_to_twice_the_size_of_a_verdict(more: int, why: str, shipped: Shipped) -> None:
+    shipped.envelope.write_bytes(b" " * (2 * TEXT_BYTES + more))
+    with pytest.raises(EvidenceRefusedError, match=f"^{shipped.envelope}: .*{why}"):
+        shipped.verify(key=SIGNER.public_key)
 
 
 # The command

@@ -51,7 +51,7 @@ def test_a_regular_file_that_is_not_what_it_says_is_refused(file: str, why: str)
 def test_a_file_that_is_another_than_its_header_was_read_from_is_refused(weights: Path) -> None:
     found = read_header(weights)
     write_weights(weights, *safetensors(random_tensors({NAME: (9,)})))
-    with pytest.raises(InvalidInputError, match="changed while it was read"):
+    with pytest.raises(InvalidInputError, match=f"{weights}: changed while it was read"):
         hash_finite(weights, found)
 
 
@@ -84,14 +84,16 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
 
 def test_a_whole_model_is_admitted_by_its_own_files_when_the_base_is_not_known(tmp_path: Path) -> None:
     given = write_base(tmp_path / "given")
-    assert set(admit(given, BaseWeights()).files) == {"config.json", "model.safetensors"}
+    admitted = admit(given, BaseWeights())
+    assert set(admitted.files) == {"config.json", "model.safetensors"}
+    assert admitted.base_name is None
 
 
 @pytest.mark.parametrize("setting", ["use_dora", "lora_bias"])
 def test_an_embedding_is_not_judged_with_settings_of_linear_layers(setting: str, tmp_path: Path) -> None:
     settings = lora_config(target_modules=["q_proj", "embed_tokens"], **{setting: True})
     folder = write_adapter(tmp_path / "given", settings, lora_shapes("q_proj"))
-    with pytest.raises(InvalidInputError, match="`use_dora` and `lora_bias` on an embedding are not judged"):
+    with pytest.raises(InvalidInputError, match=r"config\.json: `use_dora` and `lora_bias` on an embedding are not"):
         admit(folder, read_base(write_base(tmp_path / "base", base_shapes())))
 
 
@@ -105,5 +107,6 @@ def test_a_model_folders_digest_is_over_its_files_through_links_and_without_hidd
     files = {path.name: digest_file(path) for path in real.iterdir()}
     assert digest_model_files(linked) == digest_model_files(real) == files
     assert digest_model_folder(linked) == digest_tree(files)
-    assert len({weights_digest("a", None), weights_digest("a", "b"), weights_digest("b", "a")}) == 3
+    assert weights_digest("a", None) == digest_tree({"base": "a"})
+    assert weights_digest("a", "b") == digest_tree({"base": "a", "adapter": "b"})
     assert seal({"a": 1}) == {"a": 1, "digest": digest_tree({"a": 1})}  # type: ignore[dict-item]
