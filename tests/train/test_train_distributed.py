@@ -32,7 +32,7 @@ from harness.train.trainer import LengthGroupedBatches, gathered
 LOSS_TOLERANCE = 1e-5
 WEIGHT_TOLERANCE = 2e-5  # with weights up to 0.3
 HERE = Path(__file__).parent
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2"]
 LAUNCH += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
 HARNESS = ["-m", "harness"]
 PATIENCE = 240  # seconds for a launch that hangs
@@ -56,12 +56,14 @@ class Trained:
         return json.loads(file.read_text())
 
 
-def launch(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in two processes, with `folder` as their cache."""
+def launch(
+    folder: Path, *command: str | Path, kind: tuple[str, ...] = ("--multi_gpu",)
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in two processes of a kind that accelerate knows, with `folder` as their cache."""
     paths = os.pathsep.join([str(HERE.parents[1]), *map(str, (HERE, HERE.parent))])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "HARNESS_CACHE": str(folder)}
     return subprocess.run(
-        [*LAUNCH, *map(str, command)],
+        [*LAUNCH, *kind, *map(str, command)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
