@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock
-from harness.environment import source_digest
+from harness.environment import settle_vllm, source_digest
 from harness.errors import InvalidInputError
 from harness.files import write_json
 from harness.prepare import Inputs
@@ -54,8 +55,16 @@ def refuse_missing_engine(suite: Suite) -> None:
     Raises:
         InvalidInputError: with what to do.
     """
-    if suite.engine is not None and importlib.util.find_spec("vllm") is None:
+    if suite.engine is None:
+        return
+    if importlib.util.find_spec("vllm") is None:
         raise InvalidInputError("engine.kind: vllm is not installed here; install it, or take `engine` out")
+    settle_vllm()
+    try:
+        importlib.import_module("vllm")
+    except Exception as error:  # whatever its many parts say
+        why = f"engine.kind: vllm cannot be imported here: {type(error).__name__}: {error}"
+        raise InvalidInputError(f"{why}; mend it, or take `engine` out") from error
 
 
 def declared_engine(inputs: Inputs, base: LoadedModel, meter: Meter) -> Engine | None:

@@ -62,6 +62,8 @@ def run_in_parts(
     """
     loaded = load_suite(order.suite, order.settings)
     refuse_unshareable(loaded.suite, Share(0, workers))
+    if loaded.suite.engine is not None and workers > 1:
+        executor = executor.apart()
     if loaded.suite.trainings and order.adapter is None and not order.fresh:
         progress.start("training on one worker", 1)
         (trained,) = executor.map(train_part, [order])  # kept in the cache folder, where the parts find it

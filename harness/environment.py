@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import platform
+import subprocess
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
@@ -45,10 +46,15 @@ def quiet_libraries() -> None:
 
 def settle_vllm() -> None:
     """Let vLLM work in this process, in the same order every time, and say only what went wrong; before its import."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # noqa: TID251
-    settings = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    for name, value in settings.items():
+    always = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1"}
+    os.environ.update(always | {"VLLM_HOST_IP": "127.0.0.1"})  # noqa: TID251
+    for name, value in {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}.items():
         os.environ.setdefault(name, value)  # noqa: TID251
+
+
+def vllm_settings() -> dict[str, str]:
+    """The variables by which vLLM was set up."""
+    return {name: setting for name, setting in sorted(os.environ.items()) if name.startswith("VLLM_")}  # noqa: TID251
 
 
 def value(name: str) -> str | None:
@@ -181,3 +187,28 @@ def numerics() -> dict[str, str]:
         "gpu": hashlib.sha256(graphics.encode("utf-8")).hexdigest(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
     }
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that a manifest names."""
+    names = ("torch", "transformers", "peft", "lm-eval", "tokenizers", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def git_state(folder: Path) -> tuple[str | None, bool]:
+    """The commit that the suite stands at, and whether something is not committed; (None, False) without git."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments],
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        except OSError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    return git("rev-parse", "HEAD"), git("status", "--porcelain") != ""  # what cannot be told is not clean

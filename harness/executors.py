@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from harness.environment import THREADS, value
@@ -28,6 +28,13 @@ class Executor(Protocol):
     def map(self, compute: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | GivenUp]:
         """`compute` of each item, in their order; an error that `compute` raises is raised here."""
 
+    def apart(self) -> Executor:
+        """The same, with a process for each part, which ends with it.
+
+        Raises:
+            InvalidInputError: it has one process only.
+        """
+
 
 class LocalExecutor:
     """One part after another in this process."""
@@ -35,6 +42,14 @@ class LocalExecutor:
     def map(self, compute: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | GivenUp]:
         """`compute` of each item."""
         return [compute(item) for item in items]
+
+    def apart(self) -> Executor:
+        """There is one process.
+
+        Raises:
+            InvalidInputError: always.
+        """
+        raise InvalidInputError("--workers: one process starts vLLM once; `--executor ray` has one for each part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +61,17 @@ class RayExecutor:
     Args:
         cpus, gpus: what a worker is given; parts of a GPU let several share one.
         attempts: at a part, before it is given up.
+        reused: a worker may compute several parts, which saves its start.
     """
 
     cpus: float = 1.0
     gpus: float = 0.0
     attempts: int = ATTEMPTS
+    reused: bool = True
+
+    def apart(self) -> Executor:
+        """A worker for each part."""
+        return replace(self, reused=False)
 
     def map(self, compute: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | GivenUp]:
         """`compute` of each item; both travel to the workers, and so does the number of threads of this process.
@@ -59,7 +80,9 @@ class RayExecutor:
             InvalidInputError: Ray is not installed.
         """
         with _ray() as ray:
-            task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.attempts - 1)(_work)
+            calls = 0 if self.reused else 1  # 0: no limit
+            settings = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_calls": calls}
+            task = ray.remote(**settings, max_retries=self.attempts - 1)(_work)
             waiting = [task.remote(compute, item, value(THREADS)) for item in items]
             return [self._result(ray, reference) for reference in waiting]
 

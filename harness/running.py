@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 from collections.abc import Mapping
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.assembly import differing_answers, drop_settled, gains_settled
-from harness.environment import numerics
+from harness.environment import git_state, library_versions, numerics
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.gate.training import LIVE_LOGIT_DIFFERENCE
 from harness.preferring import ask_judges
@@ -34,7 +31,14 @@ from harness.records import (
 from harness.stats.sequential import permutation
 from harness.store.runs import ADAPTER, TRAINED
 from harness.suite.checks import ValidOutput
-from harness.trust.digests import digest_bytes, digest_files, digest_model_folder, digest_tree, weights_digest
+from harness.trust.digests import (
+    digest_bytes,
+    digest_file,
+    digest_files,
+    digest_model_folder,
+    digest_tree,
+    weights_digest,
+)
 from harness.trust.servable import is_servable
 
 if TYPE_CHECKING:
@@ -71,6 +75,7 @@ class Run:
         self._inputs, self._session, self._folder = inputs, session, folder
         self._suite, self._digests = inputs.loaded.suite, digests
         self._adapters = {}
+        self._read_late: dict[Path, Mapping[str, str]] = {}  # by an engine, from where it lies
         self._served = {name: digest_tree(digest_files(path)) for name, path in inputs.served_adapters.items()}
         for name, path in self._adapter_folders().items():
             given = inputs.admitted.get(name)
@@ -79,6 +84,7 @@ class Run:
             session.attach(name, path, files)
             if session.engine is not None and is_servable(path):
                 session.engine.attach(name, path)
+                self._read_late[path] = files
         if session.engine is not None:
             session.engine.start()
         self._probe_baselines()
@@ -103,7 +109,9 @@ class Run:
         base = self._digests["base"]
         weights: dict[str | None, str] = {None: weights_digest(base, None)}
         weights |= {name: weights_digest(base, digest) for name, digest in self._adapters.items()}
-        return Recall(store, numerics() | self._session.engine_facts, weights)
+        session = self._session
+        engines = {name: session.engine_of(name) for name in weights}
+        return Recall(store, numerics() | session.engine_facts, weights, engines)
 
     def _adapter_folders(self) -> dict[str, Path]:
         suite = self._suite
@@ -290,13 +298,20 @@ class Run:
     def _refuse_other_files(self) -> None:
         """What the verdict will speak of must be what was judged, also where a server loaded it after it was read."""
         base = self._session.base.base_folder
-        if digest_model_folder(base) != self._digests["base"]:
-            raise BrokenRunError(f"{base}: changed while it was judged; run the suite again")
         judged = {self._folder / ADAPTER: self._adapters[self._suite.candidate]}
         judged |= {folder: self._served[name] for name, folder in self._inputs.served_adapters.items()}
-        for folder, digest in judged.items():
-            if digest_tree(digest_files(folder)) != digest:
-                raise BrokenRunError(f"{folder}: changed while it was judged; run the suite again")
+        changed = [folder for folder, digest in judged.items() if digest_tree(digest_files(folder)) != digest]
+        for folder, files in self._read_late.items():
+            if any(digest_file(folder / name) != digest for name, digest in files.items()):
+                changed.append(folder)
+        if digest_model_folder(base) != self._digests["base"]:
+            changed.append(base)
+        if changed:
+            why = f"{changed[0]}: changed while it was judged"
+            if (recall := self._session.recall) is not None:
+                for weights in set(recall.weights.values()):  # what was stored may be of the other files
+                    recall.store.refuse(weights, why)
+            raise BrokenRunError(f"{why}; run the suite again")
 
     def manifest(
         self,
@@ -311,7 +326,7 @@ class Run:
 
         inputs, suite = self._inputs, self._suite
         self._refuse_other_files()
-        commit, dirty = _git_state(inputs.loaded.folder)
+        commit, dirty = git_state(inputs.loaded.folder)
         digests = {"suite": inputs.loaded.digest, **self._digests, **inputs.datasets.digests}
         digests |= {f"adapter:{name}": digest for name, digest in (self._adapters | self._served).items()}
         digests |= {
@@ -349,7 +364,7 @@ class Run:
             pool={"test": len(inputs.datasets.test), "probe": len(inputs.datasets.probe)},
             digests=digests,
             evidence={},
-            versions={**_versions(), **self._session.engine_facts, "threads": str(threads)},
+            versions={**library_versions(), **self._session.engine_facts, "threads": str(threads)},
             overrides=inputs.loaded.overrides,
             counters=counters,
             seconds=seconds,
@@ -371,27 +386,3 @@ def _answers(
         answers.append(prediction)
         progress.advance()
     return sorted(answers, key=lambda answer: (place[answer.example_id], answer.sample))
-
-
-def _versions() -> dict[str, str]:
-    names = ("torch", "transformers", "peft", "lm-eval", "tokenizers", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
-
-
-def _git_state(folder: Path) -> tuple[str | None, bool]:
-    """The commit that the suite stands at, and whether something is not committed; (None, False) without git."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments],
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-        except OSError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    return git("rev-parse", "HEAD"), git("status", "--porcelain") != ""  # what cannot be told is not clean

@@ -90,14 +90,14 @@ def write_tiny_suite(folder: Path, *, rows: int = 24, test_rows: int = 12, **cha
     return folder
 
 
-def make_tiny_adapter(model_folder: Path, target: Path, *, seed: int = 1, **settings: object) -> Path:
+def make_tiny_adapter(model_folder: Path, target: Path, *, seed: int = 1, std: float = 0.5, **settings: object) -> Path:
     """An adapter with random weights in both factors, so that it changes the answers."""
     torch.manual_seed(seed)
     config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear", **settings)  # type: ignore[arg-type]
     model = get_peft_model(load("tiny", model_folder).model, config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
+            torch.nn.init.normal_(parameter, std=std)
     model.save_pretrained(target)
     return target
 

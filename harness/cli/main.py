@@ -30,7 +30,7 @@ from harness.cli.showing import show_data
 from harness.cli.suites import plan, validate
 from harness.cli.verifying import keygen, verify
 from harness.environment import launched
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode, HarnessError, InvalidInputError
 
 REMEDIES = {
     errno.ENOSPC: "; free some space and run the command again",
@@ -66,7 +66,9 @@ class _Failures(click.Group):
             click.echo("error: out of memory; end other programs, or run on a machine with more of it", err=True)
             ctx.exit(int(ExitCode.BROKE))
         except KeyboardInterrupt:
-            index, count = launched()
+            index, count = 0, 1
+            with contextlib.suppress(InvalidInputError):  # ranks that are no numbers
+                index, count = launched()
             if index == 0:  # of several that were started together, one speaks
                 again = command_line() if count == 1 else "start the same `accelerate launch` again"
                 click.echo(f"interrupted; to go on from what is finished: {again}", err=True)

@@ -127,7 +127,8 @@ def finish(judgement: Judgement, *, as_json: bool, suite_file: Path | None = Non
         print_summary(judgement.page, Console(file=unguarded_output()))
         click.echo(
             f"cost: {counters.trained_tokens:,} trained, {counters.generated_tokens:,} generated, "
-            f"{counters.forwarded_tokens:,} forwarded tokens; {counters.model_loads} model load"
+            f"{counters.forwarded_tokens:,} forwarded tokens; "
+            f"{counters.model_loads} model load{'s' if counters.model_loads != 1 else ''}"
         )
         key = judgement.record.signed_by
         click.echo(f"verdict: {'signed with key ' + key if key else 'unsigned'}, {judgement.folder / 'verdict.json'}")

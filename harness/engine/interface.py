@@ -34,6 +34,9 @@ class Engine(Protocol):
             BrokenRunError: it cannot.
         """
 
+    def has_room(self, tokens: int) -> bool:
+        """Whether a prompt and what is read or written after it, this many tokens together, fit the longest context."""
+
     def answer(
         self,
         prompts: Sequence[Sequence[int]],

@@ -12,10 +12,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from harness.engine.attention import refuse_other_attention
 from harness.errors import InvalidInputError
-from harness.limits import MODEL_JSON_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES
+from harness.limits import MODEL_JSON_BYTES, TEXT_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES
 
-MODEL_JSON = ("config.json", "generation_config.json", "model.safetensors.index.json")
-TOKENIZER_SUFFIXES = (".json", ".jinja", ".txt", ".model")
+# What transformers reads of a folder, by name, and how much of it may be there.
+READ_WHOLE = {
+    **dict.fromkeys(("config.json", "generation_config.json", "model.safetensors.index.json"), MODEL_JSON_BYTES),
+    **dict.fromkeys(("tokenizer*", "vocab*", "merges.txt", "*_tokens*.json", "*.model", "spiece*"), TOKENIZER_BYTES),
+    **dict.fromkeys(("chat_template*", "additional_chat_templates/*"), TEXT_BYTES),
+    "model*.safetensors": WEIGHTS_BYTES,
+}
 
 
 @dataclass(slots=True)
@@ -58,12 +63,10 @@ def load(name: str, folder: Path) -> LoadedModel:
 
 
 def _refuse_oversized(folder: Path) -> None:
-    """Refuse what transformers would read whole, of the files that it may read."""
-    limits = {**dict.fromkeys(TOKENIZER_SUFFIXES, TOKENIZER_BYTES), ".safetensors": WEIGHTS_BYTES}
-    for path in sorted(folder.iterdir()):
-        most = MODEL_JSON_BYTES if path.name in MODEL_JSON else limits.get(path.suffix)
-        if most is not None and path.is_file() and (size := path.stat().st_size) > most:
-            raise InvalidInputError(f"{path}: {size:,} bytes, and such a file may have {most:,}")
+    for pattern, most in READ_WHOLE.items():
+        for path in sorted(folder.glob(pattern)):
+            if path.is_file() and (size := path.stat().st_size) > most:
+                raise InvalidInputError(f"{path}: {size:,} bytes, and such a file may have {most:,}")
 
 
 def _load(name: str, folder: Path) -> LoadedModel:

@@ -58,11 +58,13 @@ class Recall:
         store: where they are kept.
         context: everything beside weights and tokens that a result depends on.
         weights: adapter (None: the base model) -> digest of its weights and the base's.
+        engines: adapter -> what answers with it in transformers' place; empty where nothing does.
     """
 
     store: Store
     context: Mapping[str, str]
     weights: Mapping[str | None, str]
+    engines: Mapping[str | None, str] = field(default_factory=dict)
     served: list[tuple[str, int, Callable[[random.Random], _Sample]]] = field(default_factory=list)
 
     def wave_key(
@@ -84,6 +86,8 @@ class Recall:
 
     def _key(self, adapter: str | None, work: Mapping[str, Any]) -> str:
         whole = {"context": dict(self.context), "weights": self.weights[adapter], "work": work}
+        if engine := self.engines.get(adapter):
+            whole["engine"] = engine
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode("utf-8")).hexdigest()
 
     def keep_answers(self, key: str, adapter: str | None, answers: Sequence[Generation]) -> None:

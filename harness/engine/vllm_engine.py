@@ -8,10 +8,13 @@ order in which vLLM works: docs.vllm.ai, "Reproducibility").
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from harness.clock import monotonic_seconds
 from harness.engine.artefacts import ADAPTER_CONFIG, read_json
@@ -20,7 +23,7 @@ from harness.engine.generate import NEAR_TIE, Generation, GenerationSettings, an
 from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, ScoringUnit, Tokens
 from harness.engine.meter import Meter
-from harness.environment import settle_vllm
+from harness.environment import settle_vllm, vllm_settings
 from harness.errors import BrokenRunError
 from harness.suite.engines import Vllm
 
@@ -36,6 +39,7 @@ class VllmEngine:
         """Prepare `base`; `rows` are computed at a time."""
         self._base, self._declared, self._rows, self._meter = base, declared, rows, meter
         self._folders: dict[str, Path] = {}
+        self._variables = vllm_settings()  # before vLLM adds its own, of one process
         self._llm: Any = None
 
     @property
@@ -46,8 +50,11 @@ class VllmEngine:
     @property
     def facts(self) -> dict[str, str]:
         """What its numbers depend on beside those of this machine."""
-        parallel = str(self._declared.tensor_parallel_size)
-        return {"vllm": metadata.version("vllm"), "vllm tensor_parallel_size": parallel}
+        declared = self._declared.model_dump_json(exclude={"gpu_memory_utilization"})
+        setup = {"declared": declared, "lora": self._lora(), "variables": self._variables}
+        if self._llm is not None:
+            setup["max_model_len"] = self._llm.model_config.max_model_len
+        return {"vllm": metadata.version("vllm"), "vllm setup": json.dumps(setup, sort_keys=True)}
 
     def has(self, adapter: str | None) -> bool:
         """Whether it can answer with an adapter, or the base model (None)."""
@@ -73,11 +80,10 @@ class VllmEngine:
             BrokenRunError: vLLM cannot start.
         """
         settle_vllm()
-        from vllm import LLM
-
-        declared, ranks = self._declared, [_rank(folder) for folder in self._folders.values()]
-        lora = {"enable_lora": True, "max_loras": 1, "max_lora_rank": _room_for(max(ranks))} if ranks else {}
+        declared = self._declared
         try:
+            from vllm import LLM
+
             self._llm = LLM(
                 model=str(self._base.base_folder),
                 dtype="float32",
@@ -88,14 +94,23 @@ class VllmEngine:
                 gpu_memory_utilization=declared.gpu_memory_utilization,
                 tensor_parallel_size=declared.tensor_parallel_size,
                 enable_prefix_caching=True,
+                async_scheduling=False,  # what a call began ends with it
                 enforce_eager=True,  # a graph for each size of a batch would round in its own way
                 disable_log_stats=True,
                 trust_remote_code=False,
-                **lora,
+                **self._lora(),
             )
         except Exception as error:  # whatever its many parts say
             raise BrokenRunError(f"vLLM does not start: {type(error).__name__}: {error}") from error
         self._meter.model_loads += 1
+
+    def _lora(self) -> dict[str, Any]:
+        ranks = [_rank(folder) for folder in self._folders.values()]
+        return {"enable_lora": True, "max_loras": 1, "max_lora_rank": _room_for(max(ranks))} if ranks else {}
+
+    def has_room(self, tokens: int) -> bool:
+        """Whether a prompt and what is read or written after it, this many tokens together, fit the longest context."""
+        return bool(tokens <= self._llm.model_config.max_model_len)
 
     def answer(
         self,
@@ -172,7 +187,8 @@ class VllmEngine:
         """VLLM's outputs for prompts that are computed together, in their order."""
         from vllm.lora.request import LoRARequest
 
-        self._llm.reset_prefix_cache()
+        if not self._llm.reset_prefix_cache():
+            raise BrokenRunError("vLLM still holds what it computed before, on which numbers would depend; run again")
         number = 0 if adapter is None else 1 + list(self._folders).index(adapter)
         lora = None if adapter is None else LoRARequest(adapter, number, str(self._folders[adapter]))
         try:
@@ -182,8 +198,10 @@ class VllmEngine:
                 use_tqdm=False,
                 lora_request=lora,
             )
-        except ValueError as error:
-            raise BrokenRunError(f"vLLM does not answer: {error}") from None
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever its many parts say
+            raise BrokenRunError(f"vLLM does not answer: {type(error).__name__}: {error}") from error
         for one in found:
             self._meter.forwarded_tokens += len(one.prompt_token_ids) - (one.num_cached_tokens or 0)
             self._meter.decoded_rows += max(0, len(one.outputs[0].token_ids) - 1)
@@ -194,11 +212,6 @@ class VllmEngine:
         (answer,) = found.outputs
         tokens, ended = tuple(answer.token_ids), answer.finish_reason == "stop"
         self._meter.generated_tokens += len(tokens)
-        whole = len(found.prompt_token_ids) + settings.max_new_tokens
-        if not ended and len(tokens) < settings.max_new_tokens:
-            raise BrokenRunError(
-                f"vLLM has no room for {whole} tokens of a prompt and its answer; raise `engine.max_model_len`"
-            )
         likely = [sorted((one.logprob for one in place.values()), reverse=True)[:TWO_BEST] for place in answer.logprobs]
         greedy = settings.sampling.temperature == 0
         ends = stop_ids(self._base.tokenizer)

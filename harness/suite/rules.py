@@ -31,6 +31,7 @@ from harness.suite.systems import (
 from harness.suite.training import Train
 from harness.suite.training_rules import row_problems, training_problems
 
+COLDEST = 0.01  # the lowest temperature at which vLLM samples (_MAX_TEMP in its sampling_params.py)
 CONSTRAINABLE = ("prompt", "few_shot", "retrieval")  # the arms that a grammar can be put over
 
 
@@ -198,6 +199,13 @@ def _early(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield here, f"`logprob_drop` needs mode fixed, since mode {mode} may stop the benchmark early"
 
 
+def _engine(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether the engine draws answers at the temperature that the suite declares."""
+    if suite.engine is not None and 0 < suite.decoding.temperature < COLDEST:
+        message = f"vLLM takes {COLDEST:g} for anything between 0 and that; take 0 or a higher one, or `engine` out"
+        yield ("decoding", "temperature"), message
+
+
 def _sampled(suite: Suite) -> Iterator[tuple[Path, str]]:
     """What several answers to one example cannot be used for."""
     if suite.decoding.samples == 1:
@@ -348,6 +356,7 @@ _RULES = (
     _checks,
     _early,
     _sampled,
+    _engine,
     _scorers,
     _confidences,
 )

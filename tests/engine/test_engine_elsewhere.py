@@ -30,6 +30,7 @@ class OtherEngine:
 
     session: ModelSession
     error: float = 0.0
+    room: int = 1000  # tokens
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     adapters: set[str | None] = field(default_factory=lambda: {None})
     version: str = "other 1.0"
@@ -44,6 +45,9 @@ class OtherEngine:
 
     def start(self) -> None:
         self.asked.clear()
+
+    def has_room(self, tokens: int) -> bool:
+        return tokens <= self.room
 
     def answer(
         self,
@@ -126,6 +130,19 @@ def test_transformers_answers_with_an_adapter_or_a_grammar_that_the_engine_does_
     ]
 
 
+def test_transformers_answers_and_scores_what_the_engine_has_no_room_for(
+    folders: tuple[Path, Path], engine: OtherEngine
+) -> None:
+    session, alone = with_engine(folders, engine), with_engine(folders, None)
+    engine.room = 4
+    assert answers(session, SETTINGS, None) == answers(alone, SETTINGS, None)
+    assert scores(session, None) == scores(alone, None)
+    assert engine.asked == []
+    engine.room = 5
+    assert scores(session, None) == scores(alone, None)
+    assert engine.asked == [("a choice", None)], "three tokens and two"
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("error", [2e-3, -2e-3, float("nan")])
 def test_an_engine_that_computes_something_else_is_found_out(
@@ -147,9 +164,30 @@ def test_an_engine_with_another_adapter_is_found_out(
         answers(session, SETTINGS, "tuned")
 
 
+def test_an_adapter_is_compared_until_it_differs_from_the_base_model(
+    folders: tuple[Path, Path], engine: OtherEngine, tmp_path: Path
+) -> None:
+    idle = make_tiny_adapter(folders[0], tmp_path / "idle", std=0.0)
+    engine.attach("idle", idle)
+    session = with_engine(folders, engine)
+    attach_as_it_is(session, "idle", idle)
+    for _ in range(2):
+        answers(session, SETTINGS, "idle")
+    assert ("an answer", "idle") not in session._compared
+    engine.error = 2e-3
+    with pytest.raises(BrokenRunError, match="of idle a log-probability of"):
+        answers(session, SETTINGS, "idle")
+
+
 def test_an_engine_that_is_not_installed_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     suite = write_tiny_suite(tmp_path / "suites" / "tiny", decoding="engine: {kind: vllm}")
     assert CliRunner().invoke(main, ["validate", str(suite)]).exit_code == 0, "another machine may have it"
     for command in (["run"], ["plan", "--probe"]):
         done = CliRunner().invoke(main, [command[0], str(suite), *command[1:]])
         assert (done.exit_code, "engine.kind: vllm is not installed here" in done.output) == (2, True), done.output
+
+
+def test_parts_in_one_process_are_refused_with_an_engine_that_starts_once(tmp_path: Path) -> None:
+    suite = write_tiny_suite(tmp_path / "suites" / "tiny", decoding="engine: {kind: vllm}")
+    done = CliRunner().invoke(main, ["run", str(suite), "--workers", "2"])
+    assert (done.exit_code, "one process starts vLLM once" in done.output) == (2, True), done.output

@@ -608,6 +608,12 @@ REST: list[tuple[str, tuple[Change, ...], str]] = [
         "9:21 decoding.samples: greedy answers are all the same; several samples need a `temperature` above 0",
     ),
     (
+        "a temperature that the engine does not have",
+        (("checks:\n", "decoding: {temperature: 0.005}\nengine: {kind: vllm}\nchecks:\n"),),
+        "9:25 decoding.temperature: vLLM takes 0.01 for anything between 0 and that; take 0 or a higher one, or "
+        "`engine` out",
+    ),
+    (
         "validity of several answers",
         (
             ("checks:\n", "decoding: {samples: 2, temperature: 1}\nchecks:\n"),
