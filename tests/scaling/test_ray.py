@@ -92,11 +92,10 @@ def test_a_part_whose_workers_all_die_is_given_up_and_the_others_are_not() -> No
     assert isinstance(second, GivenUp) and "died 2 times" in second.why
 
 
-def own_process(_: int) -> int:
-    return os.getpid()
-
-
 def test_a_part_has_a_process_of_its_own_when_parts_are_to_be_apart() -> None:
+    def own_process(_: int) -> int:
+        return os.getpid()
+
     found = RayExecutor(cpus=os.cpu_count() or 1).apart().map(own_process, [0, 1, 2])  # one after another
     assert len(set(found)) == 3
 
