@@ -70,7 +70,7 @@ def _compare(baseline: str, check: Preferred, evidence: Evidence, statistics: St
         clusters={example.id: example.cluster for example in examples},
     )
     scorer = f"the preference of judge {check.judge}"
-    return replace(comparison, candidate=evidence.candidate, baseline=baseline, scorer=scorer)
+    return replace(comparison, baseline=baseline, scorer=scorer)
 
 
 def _share(preference: Preference, *, side: int) -> ScoreResult:

@@ -53,7 +53,7 @@ def bet_on_gain(
 
 
 def judge_early(
-    result: SequentialResult, comparison: Comparison, statistics: Statistics, *, min_gain: float = 0.0
+    result: SequentialResult, comparison: Comparison, statistics: Statistics, *, min_gain: float
 ) -> tuple[Status, str, str]:
     """Status, sentence and what would settle it, in the modes that may stop early."""
     used = f"{result.n_used:,} of {result.n_planned:,} examples used"

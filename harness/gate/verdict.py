@@ -193,8 +193,9 @@ def _kept(result: CheckResult) -> str:
 
 
 def _lost(result: CheckResult) -> str:
-    if result.kind == "better_than" and result.baseline is not None:
-        return f"worse than {result.baseline} by {-100 * (result.observed or 0.0):.1f} points"
+    # A gain that is too small for its bar is no loss.
+    if result.kind == "better_than" and result.observed is not None and result.observed < 0:
+        return f"worse than {result.baseline} by {-100 * result.observed:.1f} points"
     if result.kind == "valid_output":
         return f"only {result.observed:.1%} of {result.n:,} answers are valid, the bar is {result.limit:.1%}"
     if result.kind == "benchmark_drop" and result.observed is not None:

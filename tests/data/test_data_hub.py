@@ -17,6 +17,7 @@ import pytest
 from harness.data.formats import describe, to_examples
 from harness.data.hub import find_files
 from harness.data.reading import read_declared, read_hub
+from harness.data.sources import Row
 from harness.errors import InvalidInputError
 from harness.suite.declaration import HubRows
 from harness.suite.load import parse_suite
@@ -165,15 +166,19 @@ def test_the_rows_of_all_files_are_read_and_named(tmp_path: Path) -> None:
     assert describe(source) == "JSON Lines and CSV, 3 rows of prompt and completion"
     listed = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n" for name, text in files.items())
     assert (source.digest, source.renamed) == (hashlib.sha256(listed.encode()).hexdigest(), {"question"})
+    assert source.path == tmp_path / "snapshot"
 
 
 def test_rows_that_a_suite_declares_on_the_hub_are_read_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (ROOT / "tests" / "suites" / "lora.yaml").read_text()
-    loaded = parse_suite(text, tmp_path / "suite.yaml", {}, files=False)
-    monkeypatch.setattr("harness.data.reading.fetch_snapshot", FolderHub(tmp_path, {"test.jsonl": ROW % "a"}))
-    assert [row.where for row in read_declared(loaded, rows("test")).rows] == ["owner/set/test.jsonl:1"]
+    loaded = parse_suite(text, tmp_path / "suite.yaml", {"data.columns.prompt": "question"}, files=False)
+    row = '{"question": "a", "completion": "yes"}'
+    monkeypatch.setattr("harness.data.reading.fetch_snapshot", FolderHub(tmp_path, {"test.jsonl": row}))
+    assert read_declared(loaded, rows("test")).rows == (
+        Row(where="owner/set/test.jsonl:1", value={"prompt": "a", "completion": "yes"}),
+    )
 
 
 def test_a_broken_row_is_named_with_its_data_set(tmp_path: Path) -> None:

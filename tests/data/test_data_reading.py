@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.data.formats import to_examples, to_pairs, to_texts
 from harness.data.reading import read_rows
-from harness.data.sources import read_json_lines
+from harness.data.sources import Source, read_json_lines
 from harness.data.splits import Datasets, load_datasets, prompt_key, split_validation
 from harness.errors import InvalidInputError
 from harness.records import Example, Message
@@ -179,6 +180,19 @@ def test_a_text_file_is_hashed_as_it_stands(tmp_path: Path) -> None:
 def test_a_packed_file_is_hashed_as_it_lies_on_disk(tmp_path: Path) -> None:
     (tmp_path / "text.txt.gz").write_bytes(packed := gzip.compress(b"one"))
     assert read_rows(tmp_path / "text.txt.gz").digest == hashlib.sha256(packed).hexdigest()
+
+
+def test_a_packed_file_is_read_as_its_last_name_but_one_says(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.txt.gz").write_bytes(gzip.compress(b"one,two"))
+    source = read_rows(tmp_path / "a.csv.txt.gz")
+    assert (source.container, [row.value for row in source.rows]) == ("text", [{"text": "one,two"}])
+
+
+@pytest.mark.parametrize("read", [read_rows, read_json_lines])
+def test_a_source_has_the_path_and_the_digest_of_its_file(read: Callable[[Path], Source], tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"{}\n")
+    source = read(tmp_path / "a.jsonl")
+    assert (source.path, source.digest) == (tmp_path / "a.jsonl", hashlib.sha256(b"{}\n").hexdigest())
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n\n"])

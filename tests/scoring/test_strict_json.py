@@ -27,6 +27,8 @@ REFUSED = [
     ('{"a": 1, "\\u0061": 2}', 1, 10, "the key 'a' is given twice"),
     ('[{"a": {"b": 1, "c": 2, "b": 3}}]', 1, 25, "the key 'b' is given twice"),
     ('{"' + "k" * 99 + '": 1, "' + "k" * 99 + '": 2}', 1, 108, "…' is given twice"),
+    ('{"' + "k" * 40 + '": 1, "' + "k" * 40 + '": 2}', 1, 49, f"the key '{'k' * 40}' is given twice"),
+    ('{"' + "k" * 41 + '": 1, "' + "k" * 41 + '": 2}', 1, 50, f"the key '{'k' * 39}…' is given twice"),
     ('"\\ud800"', 1, 1, "lone surrogate"),
     ('["ok", "\\udc00\\ud83d"]', 1, 8, "lone surrogate"),
     ('{"\\udfff": 1}', 1, 2, "lone surrogate"),
@@ -52,6 +54,10 @@ REFUSED = [
     ("\ufeff{}", 1, 1, "BOM"),
     ("\u0663", 1, 1, "Expecting value"),  # a digit, but not an ASCII one
     ("}", 1, 1, "Expecting value"),
+    ("\nx", 2, 1, "Expecting value"),
+    ("[1,\n\n x]", 3, 2, "Expecting value"),
+    ('["\\ud83d\\ude00",\n "\\x"]', 2, 3, "Invalid \\escape"),
+    ('"a": "\\ud83d\\ude00"', 1, 4, "Extra data"),
 ]
 
 ACCEPTED: list[tuple[str, Any]] = [
@@ -67,6 +73,8 @@ ACCEPTED: list[tuple[str, Any]] = [
     ('"\u2028\x85"', "\u2028\x85"),
     ('{"a": {"a": 1}, "b": [{"a": 2}, {"a": 3}]}', {"a": {"a": 1}, "b": [{"a": 2}, {"a": 3}]}),
     ('["a", "a", {"b": "a"}]', ["a", "a", {"b": "a"}]),
+    ('["a", "a", "\\ud83d\\ude00"]', ["a", "a", "😀"]),
+    ('{"a": {"b": {}, "a": "\\ud83d\\ude00"}}', {"a": {"b": {}, "a": "😀"}}),
     ('{"": 1}', {"": 1}),
     ("1" * 5000 + "e-4995", 11111.0 + 1 / 9),
 ]
@@ -92,6 +100,7 @@ def test_parse_gives_the_value_when_text_is_strict_json(text: str, value: Any) -
 def test_parse_accepts_when_depth_and_digits_are_at_their_limits() -> None:
     assert parse("[" * JSON_DEPTH + "]" * JSON_DEPTH) is not None
     assert parse("-" + "7" * JSON_DIGITS) == -int("7" * JSON_DIGITS)
+    assert parse('["\\ud83d\\ude00", -' + "7" * JSON_DIGITS + "]") == ["😀", -int("7" * JSON_DIGITS)]
 
 
 def test_parse_stays_linear_when_text_is_hostile() -> None:

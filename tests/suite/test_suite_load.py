@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -166,6 +167,75 @@ def test_an_override_changes_the_value_and_the_digest(tmp_path: Path) -> None:
     assert changed.overrides == {"train.epochs": "5"}
 
 
+def test_a_loaded_suite_has_its_text_its_place_its_lines_and_the_digest_of_both_texts(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    loaded = load_suite(path, {"train.epochs": "5", "seed": "2"})
+    assert (loaded.suite.seed, loaded.text, loaded.path) == (2, GOOD, path.resolve())
+    assert loaded.resolve("rows.jsonl") == (tmp_path / "rows.jsonl").resolve()
+    places = ("", "data.probe", "train.epochs", "systems.bare", "checks.1", "checks.1.kind")
+    assert [loaded.lines[place] for place in places] == [1, 4, 5, 8, 11, 11]
+    assert loaded.digest == hashlib.sha256((GOOD + "\0seed=2\0train.epochs=5").encode()).hexdigest()
+
+
+def test_an_override_reaches_into_lists_and_into_what_the_file_does_not_say(tmp_path: Path) -> None:
+    given = {"checks.1": "{kind: valid_output, bar: 0.9}", "train.early_stopping.patience": "3"}
+    suite = load_suite(write(tmp_path, GOOD), given).suite
+    assert suite.checks[1].bar == 0.9  # type: ignore[union-attr]
+    assert suite.train is not None and suite.train.early_stopping is not None
+    assert suite.train.early_stopping.patience == 3
+
+
+NOT_AN_INTEGER = "suite.yaml:5:38 train.epochs: must be a valid integer"
+REFUSED_OVERRIDES = [
+    ({"checks.2.bar": "5"}, ["suite.yaml:1:1 --set checks.2.bar: there is no such place in the suite"]),
+    ({"train.epochs": ""}, [f"{NOT_AN_INTEGER}, not None"]),
+    ({"train.epochs": "[2]"}, [NOT_AN_INTEGER]),
+    (
+        {"train.epochs": "@"},
+        [
+            "suite.yaml:1:1 --set train.epochs: not valid YAML: found character '@' that cannot start any token",
+            f"{NOT_AN_INTEGER}, not None",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "lines"), REFUSED_OVERRIDES, ids=[str(row[0]) for row in REFUSED_OVERRIDES])
+def test_a_refused_override_is_told_exactly(overrides: dict[str, str], lines: list[str], tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    with pytest.raises(InvalidInputError) as caught:
+        load_suite(path, overrides)
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == lines
+
+
+TWICE = "suite.yaml:3:1 seed: duplicate key; first given on line 2"
+TOLD = [
+    ("seed: 1", "seed: @", ["suite.yaml:2:7 not valid YAML: found character '@' that cannot start any token"]),
+    ("seed: 1", "seed: 1\nseed: 2\nsed: 3", [TWICE, "suite.yaml:4:1 sed: unknown key; did you mean 'seed'?"]),
+    ("epochs: 2", "epochs: 2, targets: 5", [
+        "suite.yaml:5:50 train.targets: must be 'all-linear', not 5; or must be a valid list, not 5",
+    ]),
+    ("epochs: 2", "epochs: 2, early_stopping: {zzzz: 1}", [
+        "suite.yaml:5:58 train.early_stopping.zzzz: unknown key; known here: checks_per_epoch, min_delta, patience",
+    ]),
+    ("role: baseline", "rolle: baseline", ["suite.yaml:8:24 systems.bare.rolle: unknown key; did you mean 'role'?"]),
+    ("{kind: better_than}", "{kind: better_than, baslines: []}", [
+        "suite.yaml:10:25 checks.0.baslines: unknown key; did you mean 'baselines'?",
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "lines"), TOLD, ids=[row[1] for row in TOLD])
+def test_no_more_and_no_less_is_told_than_is_wrong(old: str, new: str, lines: list[str], tmp_path: Path) -> None:
+    assert old in GOOD
+    assert problems(tmp_path, GOOD.replace(old, new, 1)) == lines
+
+
+def test_only_what_is_wrong_as_written_is_told_when_what_it_means_is_wrong_too(tmp_path: Path) -> None:
+    text = GOOD.replace("seed: 1", "seed: 1\nseed: 2")
+    assert problems(tmp_path, text[: text.index("checks:")] + "checks: []\n") == [TWICE]
+
+
 def test_an_override_is_checked_like_the_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="unknown key; did you mean 'epochs'"):
         load_suite(write(tmp_path, GOOD), {"train.epoch": "5"})
@@ -227,6 +297,84 @@ def test_directives_are_refused() -> None:
     assert problem.message == "directives (%) are not allowed"
 
 
+NO_TEXT = "not valid YAML from here on: Python int too large to convert to C int"
+KEPT = [
+    # text, what is kept of it, and of each problem line, column, path and message
+    ("\n\x07", None, [(2, 1, (), "not valid YAML: the character U+0007 is not allowed")]),
+    ("a: 1\nb: @", None, [(2, 4, (), "not valid YAML: found character '@' that cannot start any token")]),
+    (
+        "a: |\n  \n     x\n",
+        None,
+        [(3, 6, (), "not valid YAML: more indented follow up line than first in a block scalar")],
+    ),
+    ('"\\UFFFFFFFF"', None, [(1, 1, (), NO_TEXT)]),
+    ('a:\n  - 1\n  - "\\UFFFFFFFF"', None, [(2, 5, (), NO_TEXT)]),
+    ("[" * 40, None, [(1, 32, (0, 0), "nested deeper than 30 levels")]),
+    ("", None, [(1, 1, (), "the file is empty")]),
+    ("%YAML 1.1\n---\na: no\n", {"a": "no"}, [(2, 1, (), "directives (%) are not allowed")]),
+    (
+        "a: 1\n--- {}\n",
+        {"a": 1},
+        [(2, 1, (), "not valid YAML: found another document; one file is one document")],
+    ),
+    (
+        "a: 1\na: !x 2\nb: 3",
+        {"a": 1, "b": 3},
+        [(2, 1, ("a",), "duplicate key; first given on line 1"), (2, 4, ("a",), "tags (!x) are not allowed")],
+    ),
+    (
+        "<<: {x: !t 1}\nb: 3",
+        {"b": 3},
+        [(1, 1, (), "merge keys are not allowed"), (1, 9, ("?", "x"), "tags (!t) are not allowed")],
+    ),
+    (
+        "? [!t k]\n: !t 5\n",
+        {},
+        [
+            (1, 3, (), "a key must be text"),
+            (1, 4, ("?", 0), "tags (!t) are not allowed"),
+            (2, 3, ("?",), "tags (!t) are not allowed"),
+        ],
+    ),
+    ("!t a: 1", {"a": 1}, [(1, 1, (), "anchors and tags are not allowed")]),
+    ('"\\ud800": 1', {}, [(1, 1, (), "a lone surrogate is not text")]),
+]
+
+
+@pytest.mark.parametrize(("text", "data", "problems"), KEPT, ids=[row[0][:30] for row in KEPT])
+def test_what_is_refused_is_told_exactly_and_what_can_be_known_is_kept(
+    text: str, data: object, problems: list[tuple[int, int, source.Path, str]]
+) -> None:
+    document = source.read(text)
+    assert document.problems == [
+        source.Problem(source.Position(line, column), path, message) for line, column, path, message in problems
+    ]
+    assert document.data == data
+
+
+@pytest.mark.parametrize(
+    ("path", "of_key", "line", "column"),
+    [
+        (("a",), False, 3, 3),
+        (("a",), True, 2, 2),
+        (("a", "b", 1), False, 3, 10),
+        (("a", "b", 2), False, 3, 6),
+        (("a", "b", 1, "x", "y"), False, 3, 10),
+        (("c", "x"), True, 4, 5),
+        (("x", "y"), False, 2, 2),
+    ],
+)
+def test_a_place_that_is_not_written_is_that_of_the_nearest_parent(
+    path: source.Path, of_key: bool, line: int, column: int
+) -> None:
+    document = source.read("\n a:\n  b: [1, 2]\n c: x\n")
+    assert document.position(path, of_key=of_key) == source.Position(line, column)
+
+
+def test_a_place_in_an_empty_document_is_its_beginning() -> None:
+    assert source.Document().position(("a",)) == source.Position(1, 1)
+
+
 def test_a_chain_of_aliases_is_never_followed() -> None:
     lines = ["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
     document = source.read("\n".join(lines))
@@ -236,6 +384,7 @@ def test_a_chain_of_aliases_is_never_followed() -> None:
 
 PLAIN = [
     ("1e-4", 1e-4), ("1.", 1.0), (".5", 0.5), ("+7", 7), ("-0", 0), ("007", 7), ("0o17", 15), ("0x1F", 31),
+    ("7" * 4300, int("7" * 4300)),
     ("no", "no"), ("NO", "NO"), ("on", "on"), ("yes", "yes"), ("True", True), ("FALSE", False), ("~", None), ("", None),
     ("1:30", "1:30"), ("1_000", "1_000"), ("2026-01-01", "2026-01-01"), ("0b11", "0b11"), ("=", "="), ("<<", "<<"),
     ("'5'", "5"), ('"no"', "no"), ('"\\u202e"', "\u202e"), ("é", "é"), ("|\n  two\n  lines", "two\nlines\n"),
@@ -259,7 +408,7 @@ def test_a_suite_is_refused_when_it_is_too_large_or_no_file(tmp_path: Path) -> N
 
 def test_a_text_is_refused_before_it_is_parsed_when_it_is_too_large(tmp_path: Path) -> None:
     (problem,) = source.read("[" + "é" * (YAML_BYTES // 2)).problems
-    assert problem.message == "the file is over 131,072 bytes"
+    assert problem == source.Problem(source.Position(1, 1), (), "the file is over 131,072 bytes")
     assert source.read("é" * (YAML_BYTES // 2)).problems == []
     assert source.read("ééé", most_bytes=5).problems[0].message == "the file is over 5 bytes"
 
