@@ -98,9 +98,11 @@ def not_needed(suite: Suite, result: CheckResult) -> str:
         return ""
     if not _is_prompt_side(suite, result.baseline):
         return ""
+    points = 100 * abs(result.high)
+    bound = f"better by {points:.1f} points at most" if result.high >= 0 else f"worse by {points:.1f} points at least"
     return (
         f"You did not need to fine-tune: {result.baseline} is within {100 * enough:.1f} points of the candidate "
-        f"(which is better by {100 * result.high:.1f} points at most)"
+        f"(which is {bound})"
     )
 
 
