@@ -263,6 +263,7 @@ def _collect_evidence(
         # They compare answers of different shards, so they are asked for when these are merged.
         preferences = [] if run.is_shard else run.preferences(predictions, progress)
         served = [] if run.is_shard else _ask_servers(run, inputs, folder, predictions, progress)
+    run.refuse_other_files()
     write_evidence(
         folder,
         suite_text=inputs.loaded.text,

@@ -295,8 +295,12 @@ class Run:
             read = f"{meter.stored_answers:,} answers and {meter.stored_scores:,} scores"
             progress.say(f"{read} were read from the store; {rows} of them computed again, and equal")
 
-    def _refuse_other_files(self) -> None:
-        """What the verdict will speak of must be what was judged, also where a server loaded it after it was read."""
+    def refuse_other_files(self) -> None:
+        """What the verdict will speak of must be what was judged, also where a server loaded it after it was read.
+
+        Raises:
+            BrokenRunError: it changed; what was stored of this run's weights is then forgotten.
+        """
         base = self._session.base.base_folder
         judged = {self._folder / ADAPTER: self._adapters[self._suite.candidate]}
         judged |= {folder: self._served[name] for name, folder in self._inputs.served_adapters.items()}
@@ -325,7 +329,6 @@ class Run:
         from harness.engine.meter import peak_bytes
 
         inputs, suite = self._inputs, self._suite
-        self._refuse_other_files()
         commit, dirty = git_state(inputs.loaded.folder)
         digests = {"suite": inputs.loaded.digest, **self._digests, **inputs.datasets.digests}
         digests |= {f"adapter:{name}": digest for name, digest in (self._adapters | self._served).items()}

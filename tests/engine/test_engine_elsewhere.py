@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from tiny_model import attach_as_it_is, make_tiny_adapter, make_tiny_model, write_tiny_suite
 
 from harness.cli.main import main
+from harness.clock import utc_now
 from harness.engine.generate import Generation, GenerationSettings, Sampling
 from harness.engine.grammar import regex_grammar
 from harness.engine.loading import load
@@ -18,9 +19,21 @@ from harness.engine.loglikelihood import Scored, ScoringUnit
 from harness.engine.meter import Meter
 from harness.engine.session import ModelSession
 from harness.errors import BrokenRunError
+from harness.prepare import read_inputs
+from harness.produce import produce
+from harness.progress import SilentProgress
 from harness.records import Message
+from harness.store.answers import ANSWERS, AnswerStore
+from harness.store.project import project_folders
+from harness.suite.load import load_suite
 
 SETTINGS = GenerationSettings(max_new_tokens=5, batch_size=4)
+ARMS = (
+    "systems:\n"
+    "  candidate: {kind: adapter, role: candidate, system: plain.txt, from: candidate}\n"
+    "  bare: {kind: prompt, role: baseline, system: plain.txt}\n"
+    "  theirs: {kind: adapter, role: baseline, system: plain.txt, from: theirs}"
+)
 PLACES = ("an answer", "a choice")
 
 
@@ -177,6 +190,36 @@ def test_an_adapter_is_compared_until_it_differs_from_the_base_model(
     engine.error = 2e-3
     with pytest.raises(BrokenRunError, match="of idle a log-probability of"):
         answers(session, SETTINGS, "idle")
+
+
+class Meddler(SilentProgress):
+    """Another process, which changes a baseline's weights while arms answer."""
+
+    def __init__(self, weights: Path) -> None:
+        self.weights = weights
+
+    def start(self, stage: str, total: int) -> None:
+        if stage.startswith("answer"):
+            self.weights.write_bytes(self.weights.read_bytes()[:-1] + b"\x01")
+
+
+def test_an_adapter_that_changes_while_an_engine_reads_it_is_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "baselines").mkdir()
+    suite = write_tiny_suite(tmp_path / "suites" / "tiny", systems=ARMS, checks="checks:\n  - {kind: better_than}")
+    for seed, name in enumerate(("candidate", "theirs")):
+        make_tiny_adapter(suite / "model", suite / name, seed=seed)
+    other = OtherEngine(ModelSession(load("tiny", suite / "model"), Meter()))
+    monkeypatch.setattr("harness.candidates.declared_engine", lambda *_: other)
+    inputs = read_inputs(load_suite(suite), registry=tmp_path / "baselines")
+    progress = Meddler(suite / "theirs" / "adapter_model.safetensors")
+    with pytest.raises(BrokenRunError, match="theirs: changed while it was judged"):
+        produce(inputs, folders=project_folders(suite), clock=utc_now, progress=progress, command="")
+    assert {adapter for _, adapter in other.asked} == {None, "candidate", "theirs"}
+    with AnswerStore(tmp_path / "cache" / ANSWERS, clock=utc_now) as store:
+        assert (store.summary(), len(store.refusals())) == ((), 3), "nothing of it is read back"
 
 
 def test_an_engine_that_is_not_installed_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
