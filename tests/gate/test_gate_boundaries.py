@@ -112,8 +112,10 @@ def test_no_gain_is_decided_when_a_number_of_the_comparison_is_not_finite(field:
     scores = [{f"e{i}": Score(float(right)) for i in range(20)} for right in (1, 0)]
     comparison = compare_scores(scores[0], scores[1], statistics=FIXED.statistics, seed=0)
     assert judge_comparison(comparison, FIXED.statistics, min_gain=0.0)[0] == "pass"
+    named = judge_comparison(comparison, FIXED.statistics, min_gain=0.0)
+    assert judge_comparison(comparison, FIXED.statistics) == named, "any gain is enough where none is named"
     broken = replace(comparison, delta=replace(comparison.delta, **{field: value}))
-    assert judge_comparison(broken, FIXED.statistics, min_gain=0.0)[0] == "undecided"
+    assert judge_comparison(broken, FIXED.statistics, min_gain=0.0)[::2] == ("undecided", "")
 
 
 @pytest.mark.parametrize("lone", [1, 0])

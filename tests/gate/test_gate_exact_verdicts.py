@@ -16,7 +16,7 @@ from evidence_in_memory import DROP, GAIN, LIVE, PREFERRED, VALID, evidence_of, 
 
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.findings import CheckResult, LookCount, Verdict
-from harness.gate.comparing import compare_scores, compare_systems
+from harness.gate.comparing import compare_scores, compare_systems, judge_comparison
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import decide, not_needed
 from harness.records import BASE_MODEL, DriftRow, LeakedExample, Prediction, Score
@@ -56,6 +56,12 @@ def pooled(evidence: Evidence, pool: int) -> Evidence:
 def probed(invalid: int, unanswered: int, n: int) -> Evidence:
     rest = n - invalid - unanswered
     return evidence_of(RIGHT, WRONG, probe=[0] * invalid + [None] * unanswered + [1] * rest)
+
+
+def valid_too(evidence: Evidence) -> Evidence:
+    """The candidate's right answers to the test examples are valid as well."""
+    right = evidence.scores["candidate", "test", "exact_match"]
+    return replace(evidence, scores={**evidence.scores, ("candidate", "test", "schema_valid"): right})
 
 
 def asked(before: int, after: int, n: int, pool: int | None = None) -> Evidence:
@@ -193,6 +199,7 @@ CASES: dict[str, partial[Verdict]] = {
         tagged(gained(3, 0, 40, silent=(30,)), ("a",)), GAIN, max_unscored=0.1
     ),
     "gain is open with a missing score": case(gained(3, 0, 40, silent=(30,)), GAIN, max_unscored=0.1),
+    "gain is open in a set of just enough": case(gained(3, 0, 12), GAIN),
     "gain is open in a large set": case(gained(3, 2, 100), GAIN, min_effect=0.2),
     "gain of a size passes": case(gained(30, 0, 40), {**GAIN, "min_gain": 0.2}),
     "gain of a size fails": case(gained(4, 0, 100), {**GAIN, "min_gain": 0.2}),
@@ -210,6 +217,10 @@ CASES: dict[str, partial[Verdict]] = {
         GAIN,
         resamples=12345,
     ),
+    "graded gain without clusters, with more resamples": case(
+        evidence_of([0.5, 0.75, 1.0, 0.25] * 4, [0.5, 0.25, 0.75, 0.5] * 4), GAIN, resamples=12345
+    ),
+    "gain over two": case(evidence_of(RIGHT, WRONG, HALF), GAIN, baselines=2),
     "gain over three": case(evidence_of(RIGHT, WRONG, HALF, [1.0] * 10 + [0.0] * 30), GAIN, baselines=3),
     "gain against an absent one": case(
         absent(evidence_of(RIGHT, WRONG), "second"),
@@ -220,6 +231,7 @@ CASES: dict[str, partial[Verdict]] = {
     "nothing took part": case(absent(evidence_of(RIGHT), "bare"), GAIN),
     "nothing that blocks": case(SHIPS, {**GAIN, "blocking": False}),
     "any of two": case(evidence_of(RIGHT, WRONG, RIGHT), {**ANY, **NAMED}, baselines=2),
+    "any of two, asked twice": case(evidence_of(RIGHT, WRONG, RIGHT), {**ANY, **NAMED}, ANY, baselines=2),
     "any of two, the second": case(gained_two(3, 8), ANY, baselines=2),
     "any of two, none": case(gained_two(3, 4), ANY, baselines=2),
     "any of two, both better": case(evidence_of(WRONG, RIGHT, HALF), ANY, baselines=2),
@@ -345,6 +357,7 @@ CASES: dict[str, partial[Verdict]] = {
     "spent, a gain that fails": case(
         evidence_of(WRONG, RIGHT), GAIN, looks=LookCount(number=3, budget=2, recorded=True), holdout_budget=2
     ),
+    "the last look": case(SHIPS, GAIN, looks=LookCount(number=2, budget=2, recorded=True), holdout_budget=2),
     "within the budget": case(
         gained(5, 0, 40), GAIN, looks=LookCount(number=2, budget=2, recorded=False), holdout_budget=2
     ),
@@ -423,8 +436,18 @@ def test_a_prompt_is_not_said_to_be_enough_when_the_gain_may_be_the_smallest_wor
         "You did not need to fine-tune: bare is within 25.0 points of the candidate "
         "(which is better by 20.0 points at most)"
     )
-    for other in ({"kind": "recipe_better_than"}, {"baseline": None}, {"high": None}):
+    assert not_needed(suite, replace(gain, high=0.0)).endswith("(which is better by 0.0 points at most)")
+    for other in ({"kind": "recipe_better_than"}, {"baseline": None}, {"baseline": "candidate"}, {"high": None}):
         assert not_needed(suite, replace(gain, **{"high": 0.2, **other})) == ""
+
+
+def test_valid_answers_are_not_shown_by_a_test_set_that_is_spent_and_are_by_other_prompts() -> None:
+    checks = {**VALID, "bar": 0.9}, {**VALID, "bar": 0.9, "on": "test", "name": "mine"}
+    found = case(valid_too(probed(1, 0, 1000)), *checks, looks=LookCount(number=3, budget=2, recorded=True))()
+    assert [(check.name, check.status) for check in found.checks[:2]] == [
+        ("valid_output", "pass"),
+        ("mine", "undecided"),
+    ]
 
 
 def test_only_a_check_that_there_is_can_be_accepted() -> None:
@@ -444,6 +467,30 @@ def test_the_exact_test_of_any_gain_is_made_unless_told_otherwise() -> None:
     assert (found.candidate, found.baseline, found.scorer, found.tag) == ("candidate", "bare", "exact_match", None)
     names = {"candidate": "candidate", "baseline": "the baseline", "scorer": "score"}
     assert unnamed == replace(found, **names)  # type: ignore[arg-type]
+
+
+def test_a_comparison_is_named_after_its_candidate_and_its_tag() -> None:
+    evidence = tagged(gained(5, 0, 40), ("a",), ("b",))
+    scores = {("ours" if arm == "candidate" else arm, *rest): found for (arm, *rest), found in evidence.scores.items()}
+    renamed = replace(evidence, candidate="ours", scores=scores)
+    statistics = suite_of(GAIN).statistics
+    found = compare_systems(renamed, scorer="exact_match", baseline="bare", statistics=statistics, tag="b")
+    assert (found.candidate, found.tag, found.n, found.wins) == ("ours", "b", 20, 2)
+
+
+@pytest.mark.parametrize(
+    ("min_gain", "needs"),
+    [
+        (-0.1, "of a candidate that is as good takes about 66 examples (80 % power): 26 more, as a fresh set"),
+        (-0.5, "about 12 examples (80 % power), which this set has: the candidate is likely somewhat worse"),
+        (0.6, "about 26 examples (80 % power), which this set has: the gain is likely smaller than that"),
+    ],
+)
+def test_the_examples_that_would_settle_it_are_counted_when_a_gain_is_open(min_gain: float, needs: str) -> None:
+    statistics = suite_of(GAIN).statistics
+    found = compare_systems(gained(2, 2, 40), scorer="exact_match", baseline="bare", statistics=statistics)
+    is_open = replace(found, p_value=0.5, p_reverse=0.5)
+    assert judge_comparison(is_open, statistics, min_gain=min_gain)[2].endswith(needs)
 
 
 def test_scores_of_one_side_only_are_counted_and_the_first_is_named() -> None:

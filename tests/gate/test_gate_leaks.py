@@ -95,6 +95,15 @@ def test_a_check_that_does_not_block_is_undecided_alike_and_decides_nothing() ->
     assert verdict.decision == "ship"
 
 
+def test_a_check_that_is_no_gain_passes_as_it_did_whatever_leaked() -> None:
+    valid = {"kind": "valid_output", "on": "test", "bar": 0.5}
+    evidence = evidence_of([1.0] * 40, [0.0] * 40, scorer="schema_valid")
+    without = judge(evidence, {**valid})
+    found = judge(leaked(evidence, *range(39)), {**valid})
+    assert [check.status for check in without.checks] == ["pass", "pass"], without.checks
+    assert found.checks == without.checks, "with one row left it could not be shown"
+
+
 @pytest.mark.parametrize(("lost", "decision"), [(12, "undecided"), (20, "hold")])
 def test_what_is_failed_or_undecided_stays_so_when_the_clean_rows_show_a_gain(lost: int, decision: str) -> None:
     ours = [0.0] * lost + [1.0] * 8
