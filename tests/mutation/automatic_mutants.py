@@ -52,11 +52,24 @@ SIMULATIONS = (
     " or fixed_n or 45_percent or clear_gain or wrong_decisions or are_passed or at_most_alpha"
 )
 FILES = {
+    "gate": ["harness/gate/*"],
     "trust": ["harness/trust/*"],
     "stats": ["harness/stats/*"],
     "reader": ["harness/strict_json.py", "harness/suite/source.py", "harness/suite/load.py", "harness/data/reading.py"],
 }
+GATE = ("boundaries", "exact_verdicts", "exact_evidence", "exact_parity", "leaks", "misread_evidence", "rare_evidence")
+NOT_OF_THE_GATE = (
+    "simulated or stored_run or run_is_refused or plan_says or verdict_counts or 10_000 or exchanged or only_ever_turn"
+    " or other_rows or no_rivals"
+)
 TESTS = {
+    "gate": (
+        *(f"tests/gate/test_gate_{name}.py" for name in (*GATE, "preferred", "served_as_judged")),
+        "-k",
+        f"not ({NOT_OF_THE_GATE})",
+        "-m",
+        "not slow",
+    ),
     "trust": (
         "tests/trust",
         "--ignore-glob=tests/trust/test_promises*",
