@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock
-from harness.environment import settle_vllm, source_digest
+from harness.environment import source_digest
 from harness.errors import InvalidInputError
 from harness.files import write_json
 from harness.prepare import Inputs
@@ -21,13 +19,11 @@ from harness.store.facts import to_plain
 from harness.store.runs import HISTORIES, TRAINED
 from harness.store.trainings import TrainingStore
 from harness.strict_json import canonical
-from harness.suite.schema import Suite
 from harness.suite.training import MIXED, Train
 from harness.trust.admission import copy_admitted
 from harness.trust.digests import digest_bytes
 
 if TYPE_CHECKING:
-    from harness.engine.interface import Engine
     from harness.engine.loading import LoadedModel
     from harness.engine.meter import Meter
     from harness.engine.session import ModelSession
@@ -47,33 +43,6 @@ def training_rows(inputs: Inputs, name: str) -> TrainingRows:
         validation=split.validation,
         system=inputs.prompts[name],
     )
-
-
-def refuse_missing_engine(suite: Suite) -> None:
-    """Refuse to answer with an engine that is not on this machine, before anything is trained.
-
-    Raises:
-        InvalidInputError: with what to do.
-    """
-    if suite.engine is None:
-        return
-    if importlib.util.find_spec("vllm") is None:
-        raise InvalidInputError("engine.kind: vllm is not installed here; install it, or take `engine` out")
-    settle_vllm()
-    try:
-        importlib.import_module("vllm")
-    except Exception as error:  # whatever its many parts say
-        why = f"engine.kind: vllm cannot be imported here: {type(error).__name__}: {error}"
-        raise InvalidInputError(f"{why}; mend it, or take `engine` out") from error
-
-
-def declared_engine(inputs: Inputs, base: LoadedModel, meter: Meter) -> Engine | None:
-    """What the suite takes in transformers' place for answers and scores, not started."""
-    from harness.engine.vllm_engine import VllmEngine
-
-    suite = inputs.loaded.suite
-    rows = suite.decoding.batch_size
-    return VllmEngine(base, suite.engine, rows=rows, meter=meter) if suite.engine is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +68,10 @@ class Workshop:
     def session(self, share: Share | None) -> ModelSession:
         """The base model as systems answer with it, all of what they ask or one share of it."""
         from harness.engine.session import ModelSession
+        from harness.engine.vllm_engine import declared_engine
 
-        return ModelSession(self.base, self.meter, share, declared_engine(self.inputs, self.base, self.meter))
+        engine = declared_engine(self.inputs.loaded.suite, self.base, self.meter)
+        return ModelSession(self.base, self.meter, share, engine)
 
     def make_candidate(self, target: Path) -> TrainingHistory | None:
         """Train the candidate into `target`; or copy the one that was trained elsewhere, which has no history."""

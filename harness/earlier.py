@@ -160,11 +160,11 @@ def _is_promoted(inputs: Inputs, files: Mapping[str, str]) -> bool:
     return inputs.promoted is not None and dict(files) == dict(inputs.promoted.record.adapter_files)
 
 
-def without_promoted(inputs: Inputs, candidate: Mapping[str, str]) -> Inputs:
-    """The inputs without the promoted adapter as a baseline, where these files of the candidate are its own.
+def apart_from_candidate(inputs: Inputs, candidate: Mapping[str, str]) -> Inputs:
+    """The inputs without a baseline that is the candidate itself, by these files: the promoted adapter is left out.
 
     Raises:
-        InvalidInputError: another baseline has the candidate's own files.
+        InvalidInputError: another baseline is the candidate.
     """
     for name, given in inputs.baseline_adapters.items():
         if dict(given.files) == dict(candidate) and not _is_promoted(inputs, given.files):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.arms import machine_cost
-from harness.candidates import declared_engine, refuse_missing_engine, training_rows
+from harness.candidates import training_rows
 from harness.clock import Clock, monotonic_seconds
 from harness.environment import cache_folder, numerics, quiet_libraries
 from harness.prepare import Inputs
@@ -70,12 +70,13 @@ def probe_run(inputs: Inputs, *, clock: Clock, progress: Progress) -> ProbedRun:
     from harness.engine.loading import load
     from harness.engine.meter import Meter, peak_bytes
     from harness.engine.session import ModelSession
+    from harness.engine.vllm_engine import declared_engine, refuse_missing_engine
 
     suite = inputs.loaded.suite
     refuse_missing_engine(suite)
     name, folder = locate(suite.model, suite_folder=inputs.loaded.folder, cache=cache_folder())
     base, meter = load(name, folder), Meter()
-    session = ModelSession(base, meter, engine=declared_engine(inputs, base, meter))
+    session = ModelSession(base, meter, engine=declared_engine(suite, base, meter))
     if session.engine is not None:
         session.engine.start()
     progress.say("measuring how fast this machine trains, reads and answers")
@@ -142,13 +143,13 @@ def _recalling(inputs: Inputs, session: ModelSession, base_digest: str, clock: C
     from harness.engine.recall import Recall
 
     path = cache_folder() / ANSWERS
-    if not path.is_file():
+    if not path.is_file() or session.engine is not None:  # of an engine all adapters would have to be known
         yield
         return
     weights: dict[str | None, str] = {None: weights_digest(base_digest, None)}
     weights |= {name: weights_digest(base_digest, digest_tree(given.files)) for name, given in inputs.admitted.items()}
     with AnswerStore(path, clock=clock) as store:
-        session.recall = Recall(store, numerics() | session.engine_facts, weights)
+        session.recall = Recall(store, numerics(), weights)
         yield
         session.recall = None
 

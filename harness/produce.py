@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.candidates import Workshop, refuse_missing_engine
+from harness.candidates import Workshop
 from harness.clock import Clock, monotonic_seconds
 from harness.earlier import (
     GROUND,
@@ -18,10 +18,10 @@ from harness.earlier import (
     AlreadyPromoted,
     Known,
     Unchanged,
+    apart_from_candidate,
     given_files,
     ground_digest,
     inputs_digest,
-    without_promoted,
 )
 from harness.engine.local_models import find_local
 from harness.engine.share import Share
@@ -114,7 +114,7 @@ def produce(
         if (already := known.promoted(made)) is not None:
             remove_tree(folder)  # nothing was found out that is not in the registry
             return already
-        inputs = without_promoted(inputs, made)
+        inputs = apart_from_candidate(inputs, made)
         with stages.timed("train"):
             workshop.make_others(folder)
         with stages.timed("load"):
@@ -128,8 +128,12 @@ def produce(
 
 
 def _refuse_impossible(suite: Suite, share: Share | None) -> None:
-    refuse_missing_engine(suite)
+    """Refuse what this machine, or a share of several, cannot compute."""
     refuse_unshareable(suite, share)
+    if suite.engine is not None:
+        from harness.engine.vllm_engine import refuse_missing_engine
+
+        refuse_missing_engine(suite)
 
 
 def refuse_unshareable(suite: Suite, share: Share | None) -> None:

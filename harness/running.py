@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.assembly import differing_answers, drop_settled, gains_settled
-from harness.environment import git_state, library_versions, numerics
+from harness.environment import numerics
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.gate.training import LIVE_LOGIT_DIFFERENCE
 from harness.preferring import ask_judges
 from harness.prepare import Inputs
 from harness.progress import Progress
+from harness.provenance import git_state, library_versions
 from harness.records import (
     BASE_MODEL,
     FORMAT_VERSION,

@@ -55,7 +55,7 @@ def test_the_readmes_example_runs_and_says_what_it_should(capsys: pytest.Capture
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert printed.startswith("('pass', 'better: +14.5 points")
-    assert "1 missing scores were counted against the candidate" in printed
+    assert "1 missing score was counted against the candidate" in printed
 
 
 def test_every_promise_is_in_the_table_with_tests_that_there_are() -> None:

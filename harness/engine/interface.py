@@ -9,6 +9,9 @@ from typing import Protocol
 from harness.engine.generate import Generation, GenerationSettings
 from harness.engine.loglikelihood import Scored, ScoringUnit
 
+# Prompts (token ids), each with the number of its repetition, by which a sampled one is drawn.
+Wave = Sequence[tuple[Sequence[int], int]]
+
 
 class Engine(Protocol):
     """One base model with adapters, asked for what is computed together; no number depends on what else was asked."""
@@ -37,15 +40,8 @@ class Engine(Protocol):
     def has_room(self, tokens: int) -> bool:
         """Whether a prompt and what is read or written after it, this many tokens together, fit the longest context."""
 
-    def answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        settings: GenerationSettings,
-        *,
-        adapter: str | None,
-        draws: Sequence[int],
-    ) -> list[Generation]:
-        """Answer every prompt (token ids) of one wave, without a grammar; as `generate_wave` does.
+    def answer(self, wave: Wave, settings: GenerationSettings, *, adapter: str | None) -> list[Generation]:
+        """Answer every prompt of a wave, without a grammar; as `generate_wave` does.
 
         Raises:
             BrokenRunError: it refuses a prompt.

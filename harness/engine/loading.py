@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,16 +52,19 @@ def load(name: str, folder: Path) -> LoadedModel:
         torch.OutOfMemoryError: the weights do not fit.
     """
     _refuse_oversized(folder)
-    try:
-        return _load(name, folder)
-    except torch.OutOfMemoryError:
-        raise
-    except LOADING_FAULTS as error:
-        why = str(error).strip().partition("\n")[0]
-        raise InvalidInputError(
-            f"{name}: transformers cannot load {folder}: {type(error).__name__}: {why}; name a model whose files are "
-            "whole and whose architecture transformers has, since no code of a model is run"
-        ) from error
+    with _in_words(name, folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if not tokenizer.chat_template:
+        raise InvalidInputError(f"{name}: the tokenizer has no chat template; use an instruct model")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    with _in_words(name, folder):
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, attn_implementation="sdpa"
+        )
+    refuse_other_attention(model, name)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return LoadedModel(model=model.to(device).eval(), tokenizer=tokenizer, base_folder=folder, name=name)
 
 
 def _refuse_oversized(folder: Path) -> None:
@@ -69,18 +74,19 @@ def _refuse_oversized(folder: Path) -> None:
                 raise InvalidInputError(f"{path}: {size:,} bytes, and such a file may have {most:,}")
 
 
-def _load(name: str, folder: Path) -> LoadedModel:
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        raise InvalidInputError(f"{name}: the tokenizer has no chat template; use an instruct model")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, attn_implementation="sdpa"
-    )
-    refuse_other_attention(model, name)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return LoadedModel(model=model.to(device).eval(), tokenizer=tokenizer, base_folder=folder, name=name)
+@contextlib.contextmanager
+def _in_words(name: str, folder: Path) -> Iterator[None]:
+    """Say which model it is that transformers cannot load."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except LOADING_FAULTS as error:
+        why = str(error).strip().partition("\n")[0]
+        raise InvalidInputError(
+            f"{name}: transformers cannot load {folder}: {type(error).__name__}: {why}; name a model whose files are "
+            "whole and whose architecture transformers has, since no code of a model is run"
+        ) from error
 
 
 def load_quantised(base: LoadedModel, bits: str) -> LoadedModel:

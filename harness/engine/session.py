@@ -150,7 +150,7 @@ class ModelSession:
         def compute(rows: Sequence[Sequence[int]], numbers: Sequence[int]) -> list[Generation]:
             longest = max(map(len, rows), default=0) + settings.max_new_tokens
             if self.engine is not None and self.engine_of(adapter, settings.grammar) and self.engine.has_room(longest):
-                answers = self.engine.answer(rows, settings, adapter=adapter, draws=numbers)
+                answers = self.engine.answer(list(zip(rows, numbers, strict=True)), settings, adapter=adapter)
                 first = answer_tokens(self.tokenizer, answers[0], settings.stop)
                 self._compare("an answer", adapter, rows[0], first, answers[0].logprob)
                 return answers

@@ -8,6 +8,8 @@ order in which vLLM works: docs.vllm.ai, "Reproducibility").
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
 import json
 from collections.abc import Sequence
 from importlib import metadata
@@ -20,16 +22,43 @@ from harness.clock import monotonic_seconds
 from harness.engine.artefacts import ADAPTER_CONFIG, read_json
 from harness.engine.chat import stop_ids
 from harness.engine.generate import NEAR_TIE, Generation, GenerationSettings, answer_text
+from harness.engine.interface import Wave
 from harness.engine.loading import LoadedModel
 from harness.engine.loglikelihood import Scored, ScoringUnit, Tokens
 from harness.engine.meter import Meter
 from harness.environment import settle_vllm, vllm_settings
-from harness.errors import BrokenRunError
+from harness.errors import BrokenRunError, InvalidInputError
 from harness.suite.engines import Vllm
+from harness.suite.schema import Suite
+from harness.suite.systems import MOST_RANK
 
 MOST_NAMED = 128  # tokens whose log-probabilities vLLM gives by name at one place
 TWO_BEST = 2
 FITTED = -1  # as many tokens as the model can and the memory holds
+
+
+def refuse_missing_engine(suite: Suite) -> None:
+    """Refuse to answer with an engine that is not on this machine, before anything is trained.
+
+    Raises:
+        InvalidInputError: with what to do.
+    """
+    if suite.engine is None:
+        return
+    if importlib.util.find_spec("vllm") is None:
+        raise InvalidInputError("engine.kind: vllm is not installed here; install it, or take `engine` out")
+    settle_vllm()
+    try:
+        importlib.import_module("vllm")
+    except Exception as error:  # whatever its many parts say
+        why = f"engine.kind: vllm cannot be imported here: {type(error).__name__}: {error}"
+        raise InvalidInputError(f"{why}; mend it, or take `engine` out") from error
+
+
+def declared_engine(suite: Suite, base: LoadedModel, meter: Meter) -> VllmEngine | None:
+    """What the suite takes in transformers' place for answers and scores, not started."""
+    declared = suite.engine
+    return VllmEngine(base, declared, rows=suite.decoding.batch_size, meter=meter) if declared is not None else None
 
 
 class VllmEngine:
@@ -112,15 +141,8 @@ class VllmEngine:
         """Whether a prompt and what is read or written after it, this many tokens together, fit the longest context."""
         return bool(tokens <= self._llm.model_config.max_model_len)
 
-    def answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        settings: GenerationSettings,
-        *,
-        adapter: str | None,
-        draws: Sequence[int],
-    ) -> list[Generation]:
-        """Answer every prompt (token ids) of one wave, without a grammar; as `generate_wave` does.
+    def answer(self, wave: Wave, settings: GenerationSettings, *, adapter: str | None) -> list[Generation]:
+        """Answer every prompt of a wave.
 
         Raises:
             BrokenRunError: vLLM refuses a prompt.
@@ -140,14 +162,14 @@ class VllmEngine:
                 detokenize=bool(settings.stop),
                 skip_special_tokens=False,
             )
-            for prompt, draw in zip(prompts, draws, strict=True)
+            for prompt, draw in wave
         ]
-        found = self._ask(prompts, parameters, adapter)
-        share = (monotonic_seconds() - started) / max(1, len(prompts))
+        found = self._ask([prompt for prompt, _ in wave], parameters, adapter)
+        share = (monotonic_seconds() - started) / max(1, len(wave))
         return [self._generation(index, one, settings, share) for index, one in enumerate(found)]
 
     def score(self, unit: ScoringUnit, *, adapter: str | None) -> list[Scored]:
-        """The scores of a unit, in the order of `unit.requests`; as `score_unit` gives them.
+        """The scores of a unit.
 
         Each token of a continuation is read after all that stands before it, which is computed once. (vLLM reads no
         computed prefixes for the log-probabilities of a prompt, and its CPU build fails at them with an adapter.)
@@ -253,4 +275,4 @@ def _rank(folder: Path) -> int:
 
 def _room_for(rank: int) -> int:
     """The least of the ranks that vLLM makes room for."""
-    return next(room for room in (8, 16, 32, 64, 128, 256, 320, 512) if room >= rank)
+    return next(room for room in (8, 16, 32, 64, 128, 256, 320, MOST_RANK) if room >= rank)

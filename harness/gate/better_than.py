@@ -46,9 +46,8 @@ def _any_of(baselines: Sequence[str], check: BetterThan, evidence: Evidence, sta
         reason = f"over {statistics.max_unscored:.1%} of the pairs lack a score"
     elif least <= statistics.alpha:
         status = "pass"
-        reason = (
-            f"better than {baselines[adjusted.index(least)]} (p = {least:.2g}, adjusted for {len(baselines)} baselines)"
-        )
+        counted = f"{len(baselines)} baseline{'s' if len(baselines) > 1 else ''}"
+        reason = f"better than {baselines[adjusted.index(least)]} (p = {least:.2g}, adjusted for {counted})"
     elif comparisons and all(c.p_reverse <= statistics.alpha for c in comparisons):
         status, reason = "fail", f"worse than each of {', '.join(baselines)}"
     else:

@@ -74,7 +74,8 @@ def judge_comparison(
     if comparison.imputed > statistics.max_unscored * comparison.n:
         share = f"{comparison.imputed} of {comparison.n} pairs lack a score, over {statistics.max_unscored:.1%}"
         return "undecided", f"{share}: {gain}", "find out why answers failed, and run again"
-    counted = f"; {comparison.imputed} missing scores were counted against the candidate" if comparison.imputed else ""
+    lost = comparison.imputed
+    counted = f"; {lost} missing score{'s were' if lost > 1 else ' was'} counted against the candidate" if lost else ""
     if comparison.p_value <= alpha:
         return "pass", f"{claim('pass', min_gain)}: {gain} (p = {comparison.p_value:.2g}){counted}", ""
     if comparison.p_reverse <= alpha:

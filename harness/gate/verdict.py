@@ -211,8 +211,6 @@ def _open(result: CheckResult) -> str:
     if result.kind == "better_than" and result.observed is not None and is_small:
         gain = f"{100 * result.observed:+.1f} points on {result.n} examples"
         return f"not shown to beat {result.baseline} ({gain})"
-    if result.kind == "valid_output" and result.observed is not None:
-        return f"{result.observed:.2%} of {result.n:,} answers are valid, too close to the bar of {result.limit:.2%}"
     if result.kind == "benchmark_drop" and result.observed is not None:
         return f"general ability moved {100 * result.observed:+.1f} points, too close to the margin"
     return result.reason

@@ -23,11 +23,16 @@ class Connection(Declaration):
     price_output: Annotated[Number, Field(ge=0)] | None = None
 
 
+MOST_RANK = 512  # of an adapter, for which vLLM makes room
+
+
 class LoadedCandidate(Declaration):
     """An adapter that a vLLM server is told to load under a name, and to unload afterwards."""
 
     name: Name
-    max_lora_rank: Annotated[int, Field(ge=1, le=512)] = 16  # what the server was started with; vLLM's own default
+    max_lora_rank: Annotated[int, Field(ge=1, le=MOST_RANK)] = (
+        16  # what the server was started with; vLLM's own default
+    )
 
 
 class ServedAdapter(LoadedCandidate):

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.engine.artefacts import ADAPTER_CONFIG, CLASSES, files_of, is_whole_model, read_json
 from harness.errors import InvalidInputError
+from harness.suite.systems import MOST_RANK
 
 # Keys of PEFT's LoraConfig that change what an adapter computes, and why a server is not to load one with them.
 UNSERVED = {
@@ -35,7 +36,6 @@ UNSERVED = {
         "is not read by servers, which would answer otherwise than was judged",
     ),
 }
-MOST_RANK = 512  # that vLLM makes room for
 UNSERVED_TARGETS = ("embed_tokens", "lm_head")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from harness.cli.main import main
 from harness.clock import utc_now
 from harness.engine.generate import Generation, GenerationSettings, Sampling
 from harness.engine.grammar import regex_grammar
+from harness.engine.interface import Wave
 from harness.engine.loading import load
 from harness.engine.loglikelihood import Scored, ScoringUnit
 from harness.engine.meter import Meter
@@ -62,14 +63,8 @@ class OtherEngine:
     def has_room(self, tokens: int) -> bool:
         return tokens <= self.room
 
-    def answer(
-        self,
-        prompts: Sequence[Sequence[int]],
-        settings: GenerationSettings,
-        *,
-        adapter: str | None,
-        draws: Sequence[int],
-    ) -> list[Generation]:
+    def answer(self, wave: Wave, settings: GenerationSettings, *, adapter: str | None) -> list[Generation]:
+        prompts, draws = zip(*wave, strict=True)
         self.asked.append(("an answer", adapter))
         found = sorted(
             self.session.generate(prompts, settings, adapter=adapter, draws=draws), key=lambda one: one.index
@@ -212,7 +207,7 @@ def test_an_adapter_that_changes_while_an_engine_reads_it_is_not_judged(
     for seed, name in enumerate(("candidate", "theirs")):
         make_tiny_adapter(suite / "model", suite / name, seed=seed)
     other = OtherEngine(ModelSession(load("tiny", suite / "model"), Meter()))
-    monkeypatch.setattr("harness.candidates.declared_engine", lambda *_: other)
+    monkeypatch.setattr("harness.engine.vllm_engine.declared_engine", lambda *_: other)
     inputs = read_inputs(load_suite(suite), registry=tmp_path / "baselines")
     progress = Meddler(suite / "theirs" / "adapter_model.safetensors")
     with pytest.raises(BrokenRunError, match="theirs: changed while it was judged"):

@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from peft import LoraConfig, get_peft_model
-from tiny_model import attach_as_it_is, make_tiny_model
+from tiny_model import attach_as_it_is, make_tiny_adapter, make_tiny_model
 
 from harness.clock import utc_now
 from harness.engine.chat import encode_prompts
@@ -36,14 +34,7 @@ def store(tmp_path: Path) -> AnswerStore:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_tiny_model(tmp_path_factory.mktemp("model"))
-    torch.manual_seed(0)
-    model = get_peft_model(
-        load("tiny", folder).model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear")
-    )
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.5)
-    model.save_pretrained(folder / "adapter")
+    make_tiny_adapter(folder, folder / "adapter", seed=0)
     return folder
 
 
@@ -122,6 +113,19 @@ def test_other_weights_compute_anew(folder: Path, store: AnswerStore) -> None:
     second.recall.weights = {None: "another base"}
     answer(second, prompts_of(second))
     assert second.meter.stored_answers == 0
+
+
+@pytest.mark.parametrize(("adapter", "anew"), [(None, True), ("one", False)])
+def test_what_another_engine_answered_is_not_read_back(
+    adapter: str | None, anew: bool, folder: Path, store: AnswerStore
+) -> None:
+    first = session_of(folder, store)
+    answer(first, prompts_of(first), adapter)
+    second = session_of(folder, store)
+    assert second.recall is not None
+    second.recall.engines = {None: "other 1.0", "one": ""}
+    answer(second, prompts_of(second), adapter)
+    assert (second.meter.stored_answers == 0) == anew
 
 
 def test_an_interrupted_run_goes_on_where_it_was(folder: Path, store: AnswerStore) -> None:

@@ -194,7 +194,7 @@ def test_equal_answers_and_errors_are_no_agreement() -> None:
 def test_a_missing_preference_counts_as_the_baselines_and_is_said() -> None:
     found = result_of(judged([BOTH] * 99 + [None]))
     assert found.observed == pytest.approx(0.98) and found.status == "pass"
-    assert "1 missing scores were counted against the candidate" in found.reason
+    assert "1 missing score was counted against the candidate" in found.reason
     assert found.reason.endswith("; the first of 1 without a preference: the server is gone")
 
 
