@@ -1,4 +1,7 @@
-"""What a server is found to serve, to the word and the number: `exact_parities.json` was read and found right."""
+"""What a server is found to serve, to the word and the number, as it stands; whoever changes it reads the difference.
+
+`PYTHONPATH=tests python tests/gate/test_gate_exact_parity.py` writes `exact_parities.json` anew.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,8 @@ from harness.gate.verdict import decide
 from harness.records import Example, ServedAnswer, ServedToken
 from harness.suite.checks import ServedAsJudged
 
-EXPECTED = json.loads(Path(__file__).with_name("exact_parities.json").read_text(encoding="utf-8"))
+STORED = Path(__file__).with_name("exact_parities.json")
+EXPECTED = json.loads(STORED.read_text(encoding="utf-8"))
 Answers = Callable[[str], ServedAnswer]
 
 
@@ -335,3 +339,8 @@ def test_a_verdict_says_that_the_server_serves_what_was_judged() -> None:
 
 def test_an_answer_that_ran_on_is_a_near_tie_only_where_it_could_have_ended() -> None:
     assert [ran_on(end).near_ties for end in ("", "<|im_end|>", "<", "[a]")] == [2, 2, 0, 0]
+
+
+if __name__ == "__main__":
+    found = {name: told(CASES[name]()) for name in CASES}
+    STORED.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,7 @@
-"""Every kind of finding, to the word and the number: what `exact_verdicts.json` holds was read and found right."""
+"""Every kind of finding, to the word and the number, as it stands; whoever changes it reads the difference.
+
+`PYTHONPATH=tests python tests/gate/test_gate_exact_verdicts.py` writes `exact_verdicts.json` anew.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ from harness.stats.drift import mean_against
 from harness.stats.proportion import proportion_estimate
 from harness.stats.seeds import compare_over_seeds
 
-EXPECTED = json.loads(Path(__file__).with_name("exact_verdicts.json").read_text(encoding="utf-8"))
+STORED = Path(__file__).with_name("exact_verdicts.json")
+EXPECTED = json.loads(STORED.read_text(encoding="utf-8"))
 RIGHT, WRONG, HALF = [1.0] * 40, [0.0] * 40, [1.0, 0.0] * 20
 RELATIVE = {**DROP, "margin_type": "relative", "margin": 0.1}
 RECIPE: dict[str, Any] = {"kind": "recipe_better_than"}
@@ -516,3 +520,8 @@ def test_a_recipe_is_decided_when_its_p_value_is_exactly_alpha(ours: list[float]
     alpha = found.p_value if status == "pass" else found.p_reverse
     checks = case(trained_again(evidence_of(ours, HALF), ours, ours), RECIPE, alpha=alpha)().checks
     assert checks[0].status == status
+
+
+if __name__ == "__main__":
+    found = {name: told(CASES[name]()) for name in CASES}
+    STORED.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
