@@ -154,9 +154,12 @@ def _imputed(pairs: Sequence[tuple[ScoreResult, ScoreResult]]) -> int:
 
 
 def _more_examples(comparison: Comparison, statistics: Statistics, min_gain: float) -> str:
-    """How many examples would settle it: for a margin at no true difference, else at `min_effect` above the bar."""
+    """How many examples would settle it: for a margin at no true difference, else at `min_effect` above the bar.
+
+    Above a bar that leaves less room than `min_effect` it is the largest gain there is.
+    """
     changing = (comparison.wins + comparison.losses) / comparison.n
-    distance = -min_gain if min_gain < 0 else statistics.min_effect
+    distance = -min_gain if min_gain < 0 else min(statistics.min_effect, 1 - min_gain)
     needed = examples_needed(distance, min(1.0, max(changing, distance + min_gain)), statistics.alpha)
     if min_gain < 0:
         size = f"to show it of a candidate that is as good takes about {needed:,} examples"

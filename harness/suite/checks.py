@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.suite.declaration import Declaration, Fraction, Name, Number, OpenFraction
+from harness.suite.declaration import Declaration, Gain, Name, Number, OpenFraction
 from harness.suite.systems import Connection, LoadedCandidate
 
 
@@ -25,7 +25,7 @@ class BetterThan(CheckDeclaration):
     scorer: Name = "exact_match"
     baselines: Literal["all"] | list[Name] = "all"
     require: Literal["all", "any"] = "all"  # any: beating one of them is enough, at Holm's price for several chances
-    min_gain: Fraction = 0.0
+    min_gain: Gain = 0.0
     tag: Name | None = None  # only the examples with this tag
     mid_p: bool = False  # McNemar's mid-p: less conservative, no longer exact
 
@@ -36,7 +36,7 @@ class RecipeBetterThan(CheckDeclaration):
     kind: Literal["recipe_better_than"]
     scorer: Name = "exact_match"
     baselines: Literal["all"] | list[Name] = "all"
-    min_gain: Fraction = 0.0
+    min_gain: Gain = 0.0
 
 
 class Preferred(CheckDeclaration):
@@ -45,7 +45,7 @@ class Preferred(CheckDeclaration):
     kind: Literal["preferred"]
     judge: Name
     baselines: Literal["all"] | list[Name] = "all"
-    min_gain: Fraction = 0.0  # of the mean preference, 1 when every answer is preferred in both orders
+    min_gain: Gain = 0.0  # of the mean preference, 1 when every answer is preferred in both orders
 
 
 class ValidOutput(CheckDeclaration):

@@ -29,6 +29,7 @@ def _whole_to_float(value: Any) -> Any:
 
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
 OpenFraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, lt=1)]
+Gain = Annotated[float, BeforeValidator(_fraction), Field(ge=0, lt=1)]  # none is more than 1
 Number = Annotated[float, BeforeValidator(_whole_to_float)]
 Name = Annotated[str, Field(pattern=NAME, max_length=80)]
 Words = Annotated[str, Field(pattern=r"\w")]

@@ -487,7 +487,8 @@ def test_a_comparison_is_named_after_its_candidate_and_its_tag() -> None:
     [
         (-0.1, "of a candidate that is as good takes about 66 examples (80 % power): 26 more, as a fresh set"),
         (-0.5, "about 12 examples (80 % power), which this set has: the candidate is likely somewhat worse"),
-        (0.6, "about 26 examples (80 % power), which this set has: the gain is likely smaller than that"),
+        (0.6, "about 40 examples (80 % power), which this set has: the gain is likely smaller than that"),
+        (0.99, "of 100.0 points takes about 62,067 examples (80 % power): 62,027 more, as a fresh set"),
     ],
 )
 def test_the_examples_that_would_settle_it_are_counted_when_a_gain_is_open(min_gain: float, needs: str) -> None:

@@ -167,7 +167,7 @@ SUITES: dict[str, BrokenProject] = {
     "a bar of 90": text("bar: 90%", "bar: 90", 11),
     "a bar of NaN": text("bar: 90%", "bar: .nan", 11),
     "a bar in words": text("bar: 90%", "bar: most", 11),
-    "a gain over 100 %": text("{kind: better_than}", "{kind: better_than, min_gain: 101%}", 10),
+    "a gain of 100 %": text("{kind: better_than}", "{kind: better_than, min_gain: 100%}", 10),
     "a gain below 0": text("{kind: better_than}", "{kind: better_than, min_gain: -0.05}", 10),
     "no check": content(SUITE.partition("checks:")[0].encode() + b"checks: []\n", 9),
     "only a note": content(SUITE.replace("better_than}", "better_than, blocking: false}").encode(), SOMEWHERE),
