@@ -160,7 +160,7 @@ def _more_examples(comparison: Comparison, statistics: Statistics, min_gain: flo
     """
     changing = (comparison.wins + comparison.losses) / comparison.n
     distance = -min_gain if min_gain < 0 else min(statistics.min_effect, 1 - min_gain)
-    needed = examples_needed(distance, min(1.0, max(changing, distance + min_gain)), statistics.alpha)
+    needed = examples_needed(distance, max(changing, distance + min_gain), statistics.alpha)
     if min_gain < 0:
         size = f"to show it of a candidate that is as good takes about {needed:,} examples"
         enough = "the candidate is likely somewhat worse"
