@@ -23,7 +23,7 @@ MAX_PROBLEMS_FOUND = 1000  # in one file; it is not read on
 JSON_LINES = "JSON Lines"
 
 _BOM = b"\xef\xbb\xbf"
-_SPACE = re.compile(r"[ \t\r\n]*")
+_NOT_SPACE = re.compile(r"[^ \t\r\n]")
 _LENIENT = json.JSONDecoder()  # finds where a row of an array ends; the row is then parsed strictly
 
 
@@ -120,7 +120,7 @@ def rows_of_json(content: bytes, name: str) -> tuple[Row, ...]:
             problems.append(_not_json(error, f"{name}:{line + error.line - 1}"))
             break
         try:
-            rows.append(Row(where=f"{name}:{line}", value=_parse_row(text[at:end])))
+            rows.append(Row(where=f"{name}:{line}", value=_parse_element(text[at:end])))
         except StrictJsonError as error:
             problems.append(_not_json(error, f"{name}:{line + error.line - 1}"))
         except ValueError as error:
@@ -147,17 +147,16 @@ def rows_of_text(content: bytes, name: str) -> tuple[Row, ...]:
         InvalidInputError: it is not UTF-8, or has too many paragraphs, or too long a one.
     """
     rows: list[Row] = []
-    first, paragraph = 1, list[str]()
+    paragraph: list[str] = []
     for number, line in enumerate([*decode(content, name).replace("\r\n", "\n").split("\n"), ""], start=1):
         if line.strip():
-            first = number if not paragraph else first
             paragraph.append(line)
         elif paragraph:
-            text = "\n".join(paragraph)
-            if len(text) > ROW_BYTES:
-                raise InvalidInputError(f"{name}:{first}: the paragraph is over {ROW_BYTES:,} bytes")
-            rows.append(Row(where=f"{name}:{first}", value={"text": text}))
-            refuse_many_rows(rows, f"{name}:{first}")
+            where, text = f"{name}:{number - len(paragraph)}", "\n".join(paragraph)
+            if len(text.encode("utf-8")) > ROW_BYTES:
+                raise InvalidInputError(f"{where}: the paragraph is over {ROW_BYTES:,} bytes")
+            rows.append(Row(where=where, value={"text": text}))
+            refuse_many_rows(rows, where)
             paragraph = []
     return tuple(rows)
 
@@ -202,10 +201,11 @@ def decode(content: bytes, name: str) -> str:
     """
     _refuse_many_lines(content.count(b"\n"), name)
     _refuse_utf16(content, name)
+    content = content.removeprefix(_BOM)
     try:
-        return content.removeprefix(_BOM).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        before = content.removeprefix(_BOM)[: error.start]
+        before = content[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
         raise InvalidInputError(f"{name}:{line}: not UTF-8 at byte {column} of the line") from None
 
@@ -233,9 +233,13 @@ def _parse_line(line: bytes, where: str) -> Iterator[Row]:
         raise ValueError(f"not valid JSON at column {error.column}: {error.problem}") from None
 
 
-def _parse_row(text: str) -> dict[str, Any]:
-    if len(text) > ROW_BYTES:
+def _parse_element(text: str) -> dict[str, Any]:
+    if len(text.encode("utf-8")) > ROW_BYTES:
         raise ValueError(f"the row is over {ROW_BYTES:,} bytes")
+    return _parse_row(text)
+
+
+def _parse_row(text: str) -> dict[str, Any]:
     value = parse(text)
     if not isinstance(value, dict):
         hint = "; a file that is one JSON array is named .json" if isinstance(value, list) else ""
@@ -262,8 +266,8 @@ def _not_json(error: StrictJsonError, where: str) -> str:
 
 
 def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+    found = _NOT_SPACE.search(text, at)
+    return found.start() if found else len(text)
 
 
 def _refuse_utf16(content: bytes, name: str) -> None:
