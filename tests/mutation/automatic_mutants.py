@@ -55,7 +55,13 @@ FILES = {
     "gate": ["harness/gate/*"],
     "trust": ["harness/trust/*"],
     "stats": ["harness/stats/*"],
-    "reader": ["harness/strict_json.py", "harness/suite/source.py", "harness/suite/load.py", "harness/data/reading.py"],
+    "reader": [
+        "harness/strict_json.py",
+        "harness/suite/source.py",
+        "harness/suite/load.py",
+        "harness/data/reading.py",
+        "harness/data/sources.py",
+    ],
 }
 GATE = ("boundaries", "exact_verdicts", "exact_evidence", "exact_parity", "leaks", "misread_evidence", "rare_evidence")
 NOT_OF_THE_GATE = (
@@ -81,7 +87,10 @@ TESTS = {
         "tests/scoring/test_strict_json.py",
         "tests/suite/test_suite_load.py",
         "tests/suite/test_suite_data.py",
-        *(f"tests/data/test_data_{name}.py" for name in ("columns", "hub", "formats", "broken_files", "reading")),
+        *(
+            f"tests/data/test_data_{name}.py"
+            for name in ("columns", "hub", "formats", "broken_files", "reading", "sources")
+        ),
         "-k",
         "not (found_offline or whatever_the_text or stays_linear or agrees_with_json_loads or written_canonically)",
     ),
