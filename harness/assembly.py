@@ -197,7 +197,7 @@ def gains_settled(
         result
         for check in suite.checks
         if isinstance(check, BetterThan)
-        for result in better_than(check, evidence, suite.statistics)
+        for result in better_than(check, evidence, suite.statistics.per_look)
     ]
     return all(result.status != "undecided" for result in results if result.baseline not in absent)
 
@@ -224,7 +224,7 @@ def drop_settled(suite: Suite, results: Sequence[BenchmarkResult]) -> bool:
         seed=suite.seed,
     )
     checks = [check for check in suite.checks if isinstance(check, BenchmarkDrop) and check.benchmark == name]
-    found = [benchmark_drop(check, evidence, suite.statistics) for check in checks]
+    found = [benchmark_drop(check, evidence, suite.statistics.per_look) for check in checks]
     return bool(found) and all(result.status != "undecided" for result in found)
 
 

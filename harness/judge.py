@@ -263,7 +263,7 @@ def _detectable(verdict: Verdict, statistics: Statistics) -> dict[str, float]:
     (z_alpha + z_power) standard errors (Miller 2024, arXiv 2411.00640), the standard error being read off
     the interval that the check used. Not for the t interval over a few seeds, whose reach is no normal quantile.
     """
-    z = float(norm.ppf(1 - statistics.alpha / (statistics.holdout_budget or 1)))
+    z = float(norm.ppf(1 - statistics.per_look.alpha))
     return {
         check.name: (check.high - check.low) / 2 * (z + float(norm.ppf(POWER))) / z
         for check in verdict.checks

@@ -174,7 +174,7 @@ def _plan_gain(name: str, inputs: Inputs, changing: float, assumption: str) -> C
 
     McNemar's power: graded scores change by less than a whole point, so for them it is a lower bound.
     """
-    statistics, n_test = inputs.loaded.suite.statistics, len(inputs.datasets.test)
+    statistics, n_test = inputs.loaded.suite.statistics.per_look, len(inputs.datasets.test)
     alpha, min_effect = statistics.alpha, statistics.min_effect
     n = len({example.cluster or example.id for example in inputs.datasets.test})
     gain = smallest_detectable_gain(n, changing, alpha, POWER)
@@ -194,11 +194,13 @@ def _plan_gain(name: str, inputs: Inputs, changing: float, assumption: str) -> C
 
 
 def _plan_valid_output(check: ValidOutput, inputs: Inputs) -> CheckPlan:
-    alpha = inputs.loaded.suite.statistics.alpha
-    n = len(inputs.datasets.probe if check.on == "probe" else inputs.datasets.test)
+    alpha = inputs.loaded.suite.statistics.per_look.alpha
+    rows = inputs.datasets.probe if check.on == "probe" else inputs.datasets.test
+    n = len({row.cluster or row.id for row in rows})
     passing, failing = validity_cutoffs(n, check.bar, alpha)
     least = cases_needed(check.bar, 0, alpha)
-    lines, warnings = [f"{n:,} cases against a bar of {check.bar:.2%}"], []
+    cases = "cases" if n == len(rows) else "clusters"
+    lines, warnings = [f"{n:,} {cases} against a bar of {check.bar:.2%}"], []
     if passing is None:
         warnings.append(f"this check cannot pass: even without a failure it takes {least:,} cases, {least - n:,} more")
     if failing is None:
@@ -210,7 +212,7 @@ def _plan_valid_output(check: ValidOutput, inputs: Inputs) -> CheckPlan:
 
 
 def _plan_benchmark_drop(check: BenchmarkDrop, inputs: Inputs, earlier: _Seen) -> CheckPlan:
-    alpha = inputs.loaded.suite.statistics.alpha
+    alpha = inputs.loaded.suite.statistics.per_look.alpha
     n = _questions(inputs.loaded, check.benchmark)
     accuracy, changing, warnings = ASSUMED_BASE_ACCURACY, ASSUMED_CHANGING_QUESTIONS, []
     origin = "assumed"

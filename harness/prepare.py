@@ -14,18 +14,24 @@ from harness.data.formats import describe, to_examples
 from harness.data.mixing import draw_mix
 from harness.data.out_of_grammar import refuse_unwritable
 from harness.data.reading import read_declared
-from harness.data.splits import Datasets, load_datasets, prompt_key, refuse_duplicate_ids
+from harness.data.splits import Datasets, cluster_repeats, load_datasets, prompt_key, refuse_duplicate_ids
 from harness.engine.grammar import lark_grammar, regex_grammar, schema_grammar
 from harness.engine.local_models import find_local
 from harness.environment import cache_folder
 from harness.errors import EvidenceRefusedError, InvalidInputError
-from harness.gate.requirements import refuse_empty_slices, refuse_unknown_scorers, refuse_unscorable_examples
+from harness.gate.requirements import (
+    refuse_clusters,
+    refuse_dependent,
+    refuse_empty_slices,
+    refuse_unknown_scorers,
+    refuse_unscorable_examples,
+)
 from harness.limits import TEXT_BYTES, read_within
 from harness.records import Example, Passage
 from harness.scoring.json_schema import SchemaValidator, vacuous
 from harness.store.baselines import PromotedBaseline, find_promoted
 from harness.strict_json import StrictJsonError, parse
-from harness.suite.checks import KLDivergence, RecipeBetterThan, ServedAsJudged
+from harness.suite.checks import KLDivergence, ServedAsJudged
 from harness.suite.declaration import HubModel, LocalModel, ModelRef
 from harness.suite.load import LoadedSuite
 from harness.suite.rules import system_file
@@ -99,7 +105,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     promoted = find_promoted(registry, suite.suite)
     admitted = _admit_given(loaded, promoted, adapter)
     datasets = load_datasets(loaded)
-    _refuse_clusters(loaded, datasets)
+    refuse_clusters(suite, datasets.test)
     _refuse_too_many_shots(loaded, datasets)
     refuse_unscorable_examples(suite, datasets.test)
     refuse_empty_slices(suite, {tag for example in datasets.test for tag in example.tags})
@@ -239,23 +245,6 @@ def _refuse_unservable(loaded: LoadedSuite, candidate: Path | None) -> None:
             refuse_unservable(candidate, max_lora_rank=check.served_adapter.max_lora_rank)
 
 
-def _refuse_clusters(loaded: LoadedSuite, datasets: Datasets) -> None:
-    """Clusters need a test that knows of them."""
-    suite = loaded.suite
-    if not any(example.cluster for example in datasets.test):
-        return
-    if suite.statistics.mode != "fixed":
-        raise InvalidInputError(
-            f"statistics.mode: {suite.statistics.mode} bets on independent examples, and the test rows have clusters"
-        )
-    for index, check in enumerate(suite.checks):
-        if isinstance(check, RecipeBetterThan):
-            raise InvalidInputError(
-                f"checks.{index}: `recipe_better_than` takes the examples as independent, and the test rows have "
-                "clusters"
-            )
-
-
 def _draw_mix(loaded: LoadedSuite, datasets: Datasets) -> tuple[Example, ...]:
     declared, suite = loaded.suite.data.mix, loaded.suite
     if declared is None:
@@ -272,8 +261,9 @@ def _general_rows(loaded: LoadedSuite, datasets: Datasets, mix: tuple[Example, .
             source = read_declared(loaded, check.prompts)
             rows, datasets.formats[check.prompts] = to_examples(source, labelled=True), describe(source)
             datasets.digests[check.prompts] = source.digest
-            left = tuple(row for row in rows if prompt_key(row) not in trained)
+            left = cluster_repeats(tuple(row for row in rows if prompt_key(row) not in trained))
             refuse_duplicate_ids(check.prompts, left)
+            refuse_dependent(f"checks.{index}.prompts", left)
             if len(left) < FEWEST_GENERAL_ROWS:
                 raise InvalidInputError(
                     f"checks.{index}.prompts: {len(left)} rows of {check.prompts} are not trained on; "

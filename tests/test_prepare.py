@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,49 @@ def test_a_data_file_cannot_take_another_digests_place(name: str, tmp_path: Path
     folder = write_plain_suite(tmp_path, text=SUITE.replace("test: test.jsonl", f"test: '{name}'"))
     (folder / name).write_bytes((folder / "test.jsonl").read_bytes())
     with pytest.raises(InvalidInputError, match=f"'{name}' is what the manifest calls something else"):
+        read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+
+
+REPEATED = '{"id": "again", "prompt": "TEST   question 7", "completion": "\\"x1\\""}\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "checks:",
+            "statistics: {mode: anytime}\nchecks:",
+            "statistics.mode: anytime bets on independent examples, but",
+        ),
+        ("checks:", "checks:\n  - {kind: recipe_better_than}", "checks.0: `recipe_better_than` takes examples as"),
+    ],
+)
+def test_rows_that_ask_the_same_are_refused_where_rows_must_be_independent(
+    old: str, new: str, says: str, tmp_path: Path
+) -> None:
+    text = SUITE.replace("  - {kind: valid_output, on: test, bar: 90%}\n", "").replace(old, new)
+    text = text.replace("learning_rate: 2e-4", "learning_rate: 2e-4, seeds: 3")
+    folder = write_plain_suite(tmp_path, text=text)
+    read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+    with (folder / "test.jsonl").open("a") as stream:
+        stream.write(REPEATED)
+    with pytest.raises(InvalidInputError, match=re.escape(says)) as refused:
+        read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+    assert "test.jsonl:8 is of the cluster " in str(refused.value)
+
+
+def test_general_rows_that_ask_the_same_are_refused(tmp_path: Path) -> None:
+    check = "checks:\n  - {kind: kl_divergence, prompts: general.jsonl, limit: 0.1}"
+    folder = write_plain_suite(tmp_path, text=SUITE.replace("checks:", check))
+    rows = [{"prompt": f"general {i}", "completion": "yes"} for i in range(100)]
+    again = {"id": "again", "prompt": "General 7", "completion": "no"}
+    for written in (rows, [*rows, again]):
+        (folder / "general.jsonl").write_text("".join(json.dumps(row) + "\n" for row in written))
+        if again not in written:
+            read_inputs(load_suite(folder), registry=tmp_path / "baselines")
+    with pytest.raises(
+        InvalidInputError, match=r"checks\.0\.prompts: the rows must be independent, but general\.jsonl:101"
+    ):
         read_inputs(load_suite(folder), registry=tmp_path / "baselines")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -93,8 +93,8 @@ def read_datasets(loaded: LoadedSuite) -> Datasets:
         return () if declared is None else to_examples(sources[str(declared)], labelled=labelled)
 
     train = read(data.train if _is_labelled(loaded.suite) else None, labelled=True)
-    test = read(data.test, labelled=True)
-    probe = read(data.probe, labelled=False)
+    test = cluster_repeats(read(data.test, labelled=True))
+    probe = cluster_repeats(read(data.probe, labelled=False))
     mix = read(data.mix.source if data.mix else None, labelled=True)
     if isinstance(data.validation, float):
         train, validation = split_validation(train, data.validation, loaded.suite.seed)
@@ -193,6 +193,23 @@ def prompt_key(example: Example) -> str:
     """The prompt without what a reader does not see (`fold`): equal keys are the same question."""
     text = "\n".join(message.content for message in example.messages if message.role != "system")
     return fold(text or example.target or "")  # the target of a row of raw text, which asks nothing
+
+
+def cluster_repeats(rows: tuple[Example, ...]) -> tuple[Example, ...]:
+    """Put rows with the same normalised prompt, where they name no cluster, into one: what is asked again tells less.
+
+    It is the first cluster that such a row names, else the id of the first.
+    """
+    groups: dict[str, list[Example]] = {}
+    for row in rows:
+        groups.setdefault(prompt_key(row), []).append(row)
+    shared = {
+        row.id: next((other.cluster for other in group if other.cluster), group[0].id)
+        for group in groups.values()
+        if len(group) > 1
+        for row in group
+    }
+    return tuple(replace(row, cluster=row.cluster or shared.get(row.id)) for row in rows)
 
 
 def refuse_duplicate_ids(name: str, rows: Iterable[Example]) -> None:

@@ -83,7 +83,7 @@ def _header(cells: list[str]) -> list[str]:
 def _row(header: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(header):
         raise ValueError(f"{len(cells)} cells, and the header has {len(header)} columns")
-    if sum(map(len, cells)) > ROW_BYTES:
+    if len("".join(cells).encode()) > ROW_BYTES:
         raise ValueError(f"the row is over {ROW_BYTES:,} bytes")
     return {column: cell for column, cell in zip(header, cells, strict=True) if cell}
 

@@ -86,7 +86,7 @@ def _early(
     before, after = sum(theirs) / len(theirs), sum(ours) / len(ours)
     shown = (
         f"{check.benchmark}: {before:.1%} before, {after:.1%} after; the drop may not reach {check.margin:.1%} "
-        f"{check.margin_type}; {result.n_used:,} of {pool:,} questions used"
+        f"{check.margin_type}; {result.n_used:,} of {pool:,} questions used; it holds for these {pool:,} alone"
     )
     reason = {"pass": shown, "fail": f"general ability was lost: {shown}", "undecided": f"not settled: {shown}"}
     return check_result(
@@ -108,7 +108,7 @@ def _more_questions(n: int, value: float, low: float) -> str:
     if value <= 0:
         return "more questions are unlikely to pass this: the observed drop itself reaches the margin"
     wanted = math.ceil(n * ((value - low) / value) ** 2)
-    return f"if the drop is what it seems, about {wanted:,} questions would show it: {max(wanted - n, 1):,} more"
+    return f"if the drop is what it seems, about {max(wanted, n + 1):,} fresh questions would show it"
 
 
 def _paired_outcomes(tuned: BenchmarkResult, base: BenchmarkResult) -> tuple[list[int], list[int], Sequence[str]]:

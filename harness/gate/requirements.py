@@ -101,6 +101,34 @@ def refuse_empty_slices(suite: Suite, tags: Collection[str]) -> None:
             raise InvalidInputError(f"checks.{index}.tag: no test example has the tag '{check.tag}'; known: {known}")
 
 
+def refuse_clusters(suite: Suite, test: Sequence[Example]) -> None:
+    """Test rows with clusters need tests that know of them; else InvalidInputError, naming the first such row."""
+    clustered = next((row for row in test if row.cluster), None)
+    if clustered is None:
+        return
+    found = (
+        f"{clustered.source} is of the cluster {clustered.cluster!r} (rows with the same prompt are one); "
+        "use mode fixed and `better_than`, or remove what repeats"
+    )
+    if suite.statistics.mode != "fixed":
+        raise InvalidInputError(f"statistics.mode: {suite.statistics.mode} bets on independent examples, but {found}")
+    for index, check in enumerate(suite.checks):
+        if isinstance(check, RecipeBetterThan):
+            raise InvalidInputError(f"checks.{index}: `recipe_better_than` takes examples as independent, but {found}")
+
+
+def refuse_dependent(place: str, rows: Sequence[Example]) -> None:
+    """No two rows may be of one cluster where nothing counts by clusters; else InvalidInputError, naming both."""
+    first: dict[str, Example] = {}
+    for row in rows:
+        if row.cluster and row.cluster in first:
+            raise InvalidInputError(
+                f"{place}: the rows must be independent, but {row.source} is of the cluster {row.cluster!r} of "
+                f"{first[row.cluster].source} (rows with the same prompt are one); remove one"
+            )
+        first[row.cluster or ""] = row
+
+
 def preferences_wanted(suite: Suite, absent: Collection[str]) -> tuple[tuple[str, str], ...]:
     """Every (judge, baseline) whose answers the checks want judged, once, in the order of the suite.
 

@@ -70,9 +70,7 @@ def judge_early(
             if p_value <= final:
                 how = f"the exact test at {final:g} (p = {p_value:.2g})"
                 return status, f"{claim(status, min_gain)}: {gain}; {used}; {how}", ""
-    more = "add fresh examples to the pool: in this mode they may be added, and the bets go on"
-    needs = more if statistics.mode == "anytime" else "a fresh set"
-    return "undecided", f"{claim('undecided', min_gain)}: {gain}; {used}", needs
+    return "undecided", f"{claim('undecided', min_gain)}: {gain}; {used}", "a larger fresh set"
 
 
 def scores_in_order(evidence: Evidence, system: str, scorer: str) -> list[ScoreResult]:

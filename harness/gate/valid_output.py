@@ -12,22 +12,29 @@ from harness.suite.schema import Statistics
 
 
 def valid_output(check: ValidOutput, evidence: Evidence, statistics: Statistics) -> CheckResult:
-    """The interval of the candidate's schema-valid share against the bar."""
+    """The interval of the candidate's schema-valid share against the bar.
+
+    Where rows have clusters, clusters are counted, each valid when all its answers are: answers that fail together
+    are one fault, seen once.
+    """
     scores = evidence.scores[evidence.candidate, check.on, "schema_valid"]
-    n = len(scores)
-    valid = sum(1 for score in scores.values() if isinstance(score, Score) and score.value == 1.0)
+    clusters = {example.id: example.cluster or example.id for example in evidence.examples[check.on]}
+    faulty = {clusters[key] for key, score in scores.items() if not (isinstance(score, Score) and score.value == 1.0)}
+    n = len({clusters[key] for key in scores})
+    valid = n - len(faulty)
     unscored = sum(1 for score in scores.values() if not isinstance(score, Score))
     share = proportion_estimate(valid, n, statistics.alpha)
+    counted = "answers are valid" if n == len(scores) else f"clusters ({len(scores):,} answers) are wholly valid"
     shown = (
-        f"{valid:,} of {n:,} answers are valid ({share.value:.2%}, lower bound {share.low:.2%}, "
+        f"{valid:,} of {n:,} {counted} ({share.value:.2%}, lower bound {share.low:.2%}, "
         f"upper {share.high:.2%}); the bar is {check.bar:.2%}"
     )
     needs = ""
     status: Status
-    if unscored > statistics.max_unscored * n:
+    if unscored > statistics.max_unscored * len(scores):
         status, reason = (
             "undecided",
-            f"{unscored} of {n} answers are missing, over {statistics.max_unscored:.1%}",
+            f"{unscored} of {len(scores)} answers are missing, over {statistics.max_unscored:.1%}",
         )
         needs = "find out why answers failed, and run again"
     elif check.rule == "point":
@@ -41,7 +48,7 @@ def valid_output(check: ValidOutput, evidence: Evidence, statistics: Statistics)
     else:
         status, reason = "undecided", f"the bar lies inside the interval: {shown}"
         wanted = cases_needed(check.bar, n - valid, statistics.alpha)
-        needs = f"{wanted:,} cases with no more than these {n - valid} invalid answers would pass: {wanted - n:,} more"
+        needs = f"{wanted:,} fresh cases with no more than {n - valid} invalid would pass"
     return check_result(
         check,
         check_name(check),

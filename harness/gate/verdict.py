@@ -33,9 +33,7 @@ def decide(
         InvalidInputError: `accepted` names a check that there is not.
         BrokenRunError: an arm whose scores are not exactly those of its data set's examples.
     """
-    statistics = suite.statistics
-    if statistics.holdout_budget is not None:
-        statistics = statistics.model_copy(update={"alpha": statistics.alpha / statistics.holdout_budget})
+    statistics = suite.statistics.per_look
     refuse_partial(evidence)
     results = [
         _within_budget(result, looks) if _uses_test_set(check) else result

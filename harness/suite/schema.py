@@ -115,6 +115,11 @@ class Statistics(Declaration):
     max_unscored: Fraction = 0.01
     resamples: Annotated[int, Field(ge=9999)] = 9999
 
+    @property
+    def per_look(self) -> Statistics:
+        """What each look at the test set is decided by: alpha is shared out over the `holdout_budget`."""
+        return self.model_copy(update={"alpha": self.alpha / (self.holdout_budget or 1)})
+
 
 class Suite(Declaration):
     """One evaluation suite: what is trained, against what it is compared, and what it must reach to ship."""

@@ -83,6 +83,14 @@ def test_a_row_of_parquet_that_is_too_long_is_named(tmp_path: Path) -> None:
     assert refusal(path) == "b.parquet: rows of over 4,194,304 bytes"
 
 
+def test_a_row_of_csv_is_measured_in_bytes(tmp_path: Path) -> None:
+    half = "é" * (ROW_BYTES // 4)
+    (tmp_path / "a.csv").write_text(f"prompt,completion\n{half},{half}\n", encoding="utf-8")
+    assert len(read_rows(tmp_path / "a.csv").rows) == 1
+    (tmp_path / "b.csv").write_text(f"prompt,completion\n{half},{half}a\n", encoding="utf-8")
+    assert refusal(tmp_path / "b.csv") == "b.csv:2: the row is over 4,194,304 bytes"
+
+
 def test_a_paragraph_has_the_limit_of_a_row(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("short\n\n" + "long " * (ROW_BYTES // 5 + 1))
     assert refusal(tmp_path / "a.txt") == "a.txt:3: the paragraph is over 4,194,304 bytes"

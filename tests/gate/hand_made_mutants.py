@@ -83,8 +83,8 @@ MUTANTS = (
            "or looks.number < looks.budget or",
            f"{CHOICES}a_budget_divides_alpha_and_once_spent_nothing_passes"),
     mutant("alpha is not divided over the budget", "gate/verdict.py",
-           "statistics.alpha / statistics.holdout_budget",
-           "statistics.alpha",
+           "suite.statistics.per_look",
+           "suite.statistics",
            f"{RATES}a_budget_of_looks_keeps_the_error_rate_when_ten_equal_candidates_are_judged"),
     # --- the gain
     mutant("the arms are swapped", "gate/comparing.py",

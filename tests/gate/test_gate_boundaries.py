@@ -166,8 +166,15 @@ def test_a_run_stops_only_when_every_gain_is_settled(right: dict[str, int], sett
     assert gains_settled(suite, examples, given, absent={}, validator=None, pool=500) is settled
 
 
-def asked(*checks: dict[str, Any], lost: int) -> tuple[Suite, list[BenchmarkResult]]:
-    suite = suite_of(GAIN, *checks, mode="anytime", look_every=100)
+def test_a_run_goes_on_until_a_gain_is_settled_at_its_share_of_alpha() -> None:
+    alone, shared = (suite_of(GAIN, mode="anytime", look_every=10, **budget) for budget in ({}, {"holdout_budget": 20}))
+    examples, given = answers(alone, 10, candidate=10)
+    stopped = [gains_settled(suite, examples, given, absent={}, validator=None, pool=500) for suite in (alone, shared)]
+    assert stopped == [True, False]
+
+
+def asked(*checks: dict[str, Any], lost: int, **statistics: Any) -> tuple[Suite, list[BenchmarkResult]]:
+    suite = suite_of(GAIN, *checks, mode="anytime", look_every=100, **statistics)
     found = evidence_of([1], [0], answered=([1] * 300, [0] * lost + [1] * (300 - lost)), pool=14_042)
     return suite, list(found.benchmarks.values())
 
@@ -190,3 +197,7 @@ def test_a_benchmark_stops_only_when_every_drop_is_settled(
     checks: tuple[dict[str, Any], ...], lost: int, settled: bool
 ) -> None:
     assert drop_settled(*asked(*checks, lost=lost)) is settled
+
+
+def test_a_benchmark_goes_on_until_a_drop_is_settled_at_its_share_of_alpha() -> None:
+    assert [drop_settled(*asked(WIDE, lost=30, holdout_budget=budget)) for budget in (1, 10**6)] == [True, False]

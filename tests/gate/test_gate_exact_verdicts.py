@@ -24,7 +24,7 @@ from harness.gate.evidence import Evidence
 from harness.gate.verdict import decide, not_needed
 from harness.records import BASE_MODEL, DriftRow, LeakedExample, Prediction, Score
 from harness.stats.drift import mean_against
-from harness.stats.proportion import proportion_estimate
+from harness.stats.proportion import lower_bound, proportion_estimate
 from harness.stats.seeds import compare_over_seeds
 
 STORED = Path(__file__).with_name("exact_verdicts.json")
@@ -452,6 +452,28 @@ def test_valid_answers_are_not_shown_by_a_test_set_that_is_spent_and_are_by_othe
         ("valid_output", "pass"),
         ("mine", "undecided"),
     ]
+
+
+def test_clusters_of_answers_are_counted_once_and_valid_when_all_of_them_are() -> None:
+    evidence = probed(3, 0, 1000)
+    rows = tuple(
+        replace(row, cluster=f"c{i // 4}" if i < 800 else None) for i, row in enumerate(evidence.examples["probe"])
+    )
+    clustered = replace(evidence, examples={**evidence.examples, "probe": rows})
+    checks = case(clustered, GAIN, VALID)().checks
+    found = next(check for check in checks if check.kind == "valid_output")
+    assert (found.n, found.observed, found.low) == (400, 399 / 400, lower_bound(399, 400, 0.05))
+    assert found.reason.startswith(
+        "the bar lies inside the interval: 399 of 400 clusters (1,000 answers) are wholly valid (99.75%, lower bound "
+    )
+
+
+def test_missing_answers_are_a_share_of_all_answers_where_there_are_clusters() -> None:
+    evidence = probed(0, 10, 1000)
+    rows = tuple(replace(row, cluster=f"c{i // 10}") for i, row in enumerate(evidence.examples["probe"]))
+    clustered = replace(evidence, examples={**evidence.examples, "probe": rows})
+    found = next(c for c in case(clustered, GAIN, {**VALID, "bar": 0.9})().checks if c.kind == "valid_output")
+    assert (found.status, found.n, found.observed) == ("pass", 100, 0.99)
 
 
 def test_only_a_check_that_there_is_can_be_accepted() -> None:
