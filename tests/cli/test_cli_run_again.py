@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,17 @@ def test_a_run_that_was_damaged_since_is_made_anew(suite: Path) -> None:
     edit(Path(first["run"]) / "predictions.jsonl", '"text": "', '"text": "x')
     second, _ = run(suite)
     assert second["run"] != first["run"]
+
+
+@pytest.mark.parametrize(("days", "anew"), [(29, False), (31, True)])
+def test_a_run_whose_evidence_is_older_than_a_verdict_may_get_is_made_anew(days: int, anew: bool, suite: Path) -> None:
+    first, _ = run(suite)
+    path = Path(first["run"]) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    finished = datetime.fromisoformat(manifest["finished"]) - timedelta(days=days)
+    path.write_text(json.dumps(manifest | {"finished": finished.isoformat()}))
+    second, _ = run(suite)
+    assert (second["run"] != first["run"]) == anew
 
 
 def test_a_store_that_is_damaged_stops_the_run_and_says_what_to_do(suite: Path, tmp_path: Path) -> None:
