@@ -1,4 +1,4 @@
-"""Compare two files of per-example scores, whoever wrote them, with the function that decides a suite."""
+"""Compare two files of per-example scores, whoever wrote them, or two runs, with the function that decides a suite."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.data.score_files import ScoreFile, read_score_file
+from harness.assembly import assemble_evidence
+from harness.data.score_files import ScoreFile, choose_scores, read_score_file
+from harness.data.score_rows import ScoredRow, refuse_other_clusters
 from harness.errors import InvalidInputError
 from harness.findings import Comparison, Status
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.gate.deciding import STATUS_DECISIONS
 from harness.gate.sequential import bet_on_gain, judge_early
-from harness.judged import SCORES, read_scores, suite_of, verdict_of
-from harness.records import Prediction, Score, ScoreResult, Unscored
+from harness.judged import suite_of, verdict_of
+from harness.records import Prediction, Score, ScoredAnswer, ScoreResult, Unscored
 from harness.report.view_compare import ComparedRun, RunComparison
 from harness.scoring.apply import corpus_of
 from harness.scoring.declared import scorers_of
@@ -21,6 +23,7 @@ from harness.stats.sequential import SequentialResult, permutation
 from harness.store.runs import MANIFEST, StoredRun, read_run
 from harness.suite.checks import BetterThan
 from harness.suite.schema import Statistics
+from harness.trust.digests import digest_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,14 @@ class CompareSettings:
     scorer: str | None = None
     systems: tuple[str | None, str | None] = (None, None)  # of the baseline file and of the candidate file
     cluster_by: str | None = None  # the field of each row that names its cluster
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRun:
+    """A run with the scores of its test answers, made anew: what it binds is its answers, and not `scores.jsonl`."""
+
+    stored: StoredRun
+    scores: tuple[ScoredAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +59,7 @@ class FileComparison:
     status: Status
     reason: str
     needs: str
-    runs: tuple[StoredRun, StoredRun] | None  # of the two, when both are runs
+    runs: tuple[ScoredRun, ScoredRun] | None  # of the two, when both are runs
 
     @property
     def n(self) -> int:
@@ -77,13 +88,14 @@ def compare_files(baseline: Path, candidate: Path, settings: CompareSettings) ->
         InvalidInputError: a file that cannot be read; two files that do not score the same examples or do not
             give them the same clusters; two runs that asked or scored otherwise; a corpus metric; or clusters in a
             mode that may stop early.
+        BrokenRunError: a run whose evidence is incomplete.
         EvidenceRefusedError: a run whose evidence changed.
     """
-    stored = tuple(read_run(path) if (path / MANIFEST).is_file() else None for path in (baseline, candidate))
-    runs = (stored[0], stored[1]) if stored[0] and stored[1] else None
+    scored = tuple(_score_run(path) if (path / MANIFEST).is_file() else None for path in (baseline, candidate))
+    runs = (scored[0], scored[1]) if scored[0] and scored[1] else None
     scorer = settings.scorer or (_asked_scorer(runs) if runs else None)
-    first = _read(baseline, stored[0], scorer, settings.systems[0], settings.cluster_by)
-    second = _read(candidate, stored[1], scorer or first.scorer, settings.systems[1], settings.cluster_by)
+    first = _read(baseline, scored[0], scorer, settings.systems[0], settings.cluster_by)
+    second = _read(candidate, scored[1], scorer or first.scorer, settings.systems[1], settings.cluster_by)
     _refuse_corpus_metric(second)
     if runs:
         _refuse_other_questions(runs)
@@ -123,22 +135,48 @@ def compare_files(baseline: Path, candidate: Path, settings: CompareSettings) ->
     )
 
 
-def _asked_scorer(runs: tuple[StoredRun, StoredRun]) -> str | None:
+def _score_run(folder: Path) -> ScoredRun:
+    run = read_run(folder)
+    if run.manifest.shard is not None:
+        raise InvalidInputError(f"{folder}: shard {run.manifest.shard} of a run; `harness merge` puts them together")
+    scores, _ = assemble_evidence(run, suite_of(run))
+    return ScoredRun(run, tuple(item for item in scores if item.dataset == "test"))
+
+
+def _asked_scorer(runs: tuple[ScoredRun, ScoredRun]) -> str | None:
     """The scorer of the gains that both suites ask for; None where they ask for gains by several."""
-    asked = {check.scorer for run in runs for check in suite_of(run).checks if isinstance(check, BetterThan)}
+    asked = {check.scorer for run in runs for check in suite_of(run.stored).checks if isinstance(check, BetterThan)}
     return asked.pop() if len(asked) == 1 else None
 
 
 def _read(
-    path: Path, run: StoredRun | None, scorer: str | None, system: str | None, cluster_by: str | None
+    path: Path, run: ScoredRun | None, scorer: str | None, system: str | None, cluster_by: str | None
 ) -> ScoreFile:
-    # A run folder stands for the scores of its candidate, once its evidence is found to be what the run bound.
-    if run is not None:
-        path, system = path / SCORES, system or suite_of(run).candidate
+    # A run folder stands for the scores of its candidate.
     try:
-        return read_score_file(path, scorer=scorer, system=system, cluster_by=cluster_by)
+        if run is None:
+            return read_score_file(path, scorer=scorer, system=system, cluster_by=cluster_by)
+        refuse_other_clusters(path, cluster_by)
+        system = system or suite_of(run.stored).candidate
+        return choose_scores(path, "own", digest_file(path / MANIFEST), _rows(run), scorer=scorer, system=system)
     except InvalidInputError as error:
         raise InvalidInputError(f"{path}:\n{error}") from None
+
+
+def _rows(run: ScoredRun) -> list[ScoredRow]:
+    examples = {example.id: example for example in run.stored.examples["test"]}
+    return [
+        ScoredRow(
+            where=str(run.stored.folder),
+            id=item.example_id,
+            scores={item.scorer: item.result.value if isinstance(item.result, Score) else None},
+            system=item.system,
+            part=item.scorer,
+            cluster=examples[item.example_id].cluster,
+            tags=examples[item.example_id].tags,
+        )
+        for item in run.scores
+    ]
 
 
 def _same_examples(first: ScoreFile, second: ScoreFile) -> dict[str, str | None]:
@@ -160,24 +198,24 @@ def _same_examples(first: ScoreFile, second: ScoreFile) -> dict[str, str | None]
     return {key: other or one for key, (one, other) in pairs.items()}
 
 
-def _refuse_other_questions(runs: tuple[StoredRun, StoredRun]) -> None:
+def _refuse_other_questions(runs: tuple[ScoredRun, ScoredRun]) -> None:
     """An id stands for one question with one reference, in both runs."""
-    first, second = ({e.id: (e.messages, e.target) for e in run.examples["test"]} for run in runs)
+    first, second = ({e.id: (e.messages, e.target) for e in run.stored.examples["test"]} for run in runs)
     unlike = [key for key in first if key in second and first[key] != second[key]]
     if unlike:
         raise InvalidInputError(
-            f"{runs[0].folder} and {runs[1].folder} do not ask the same: {len(unlike)} of {len(first)} examples have "
-            f"another question or reference, the first is {unlike[0]!r}"
+            f"{runs[0].stored.folder} and {runs[1].stored.folder} do not ask the same: {len(unlike)} of {len(first)} "
+            f"examples have another question or reference, the first is {unlike[0]!r}"
         )
 
 
-def _unlike(runs: tuple[StoredRun, StoredRun], scorer: str) -> str:
+def _unlike(runs: tuple[ScoredRun, ScoredRun], scorer: str) -> str:
     """Why the scores of this name are not by the same scorer; empty when they are."""
-    suites = [suite_of(run) for run in runs]
+    suites = [suite_of(run.stored) for run in runs]
     declared = [next((spec for spec in suite.declared_scorers if spec.name == scorer), None) for suite in suites]
     if declared[0] != declared[1]:
         return f"{scorer} is declared otherwise in the two suites"
-    if scorers_of(suites[0])[scorer].needs_schema and runs[0].schema != runs[1].schema:
+    if scorers_of(suites[0])[scorer].needs_schema and runs[0].stored.schema != runs[1].stored.schema:
         return f"{scorer} judges by the JSON Schema, which is another in the two runs"
     return ""
 
@@ -253,7 +291,7 @@ def describe_runs(found: FileComparison) -> RunComparison:
     return RunComparison(
         baseline=baseline,
         candidate=candidate,
-        examples=found.runs[1].examples["test"],
+        examples=found.runs[1].stored.examples["test"],
         scorer=found.candidate.scorer,
         decision=STATUS_DECISIONS[found.status],
         reason=found.reason,
@@ -263,11 +301,12 @@ def describe_runs(found: FileComparison) -> RunComparison:
     )
 
 
-def _compared_run(run: StoredRun, file: ScoreFile) -> ComparedRun:
+def _compared_run(scored: ScoredRun, file: ScoreFile) -> ComparedRun:
+    run = scored.stored
     verdict, system = verdict_of(run), file.system or suite_of(run).candidate
     scores: dict[str, dict[str, ScoreResult]] = {}
-    for item in read_scores(run.folder, system):
-        if (item.system, item.dataset) == (system, "test"):
+    for item in scored.scores:
+        if item.system == system:
             scores.setdefault(item.scorer, {})[item.example_id] = item.result
     return ComparedRun(
         manifest=run.manifest,

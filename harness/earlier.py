@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from harness.clock import Clock
@@ -17,6 +18,7 @@ from harness.strict_json import StrictJsonError, canonical, parse
 from harness.suite.systems import AdapterSystem
 from harness.trust.digests import digest_bytes, digest_file, digest_files, digest_tree
 from harness.trust.history import log_path
+from harness.trust.verdicts import LIFETIME
 from harness.trust.verify import verify_adapter
 
 INPUTS, GROUND = "inputs", "ground"  # the names of these digests in a manifest
@@ -64,16 +66,17 @@ def inputs_digest(inputs: Inputs, *, ground: str, numerics: Mapping[str, str]) -
     return digest_bytes(canonical(whole).encode("utf-8"))
 
 
-def find_unchanged(reports: Path, suite: str, digest: str) -> Path | None:
-    """The newest finished run of these inputs whose evidence is whole."""
+def find_unchanged(reports: Path, suite: str, digest: str, *, now: datetime) -> Path | None:
+    """The newest finished run of these inputs whose evidence is whole, and no older than a verdict may get."""
     for folder in sorted((reports / suite).glob("*/"), reverse=True):
         if _inputs_of(folder) != digest:
             continue
         try:
-            read_run(folder)
-        except (BrokenRunError, EvidenceRefusedError):
+            finished = datetime.fromisoformat(read_run(folder).manifest.finished)
+        except (BrokenRunError, EvidenceRefusedError, ValueError):
             continue  # damaged since: it is no substitute for a new run
-        return folder
+        if finished.tzinfo is not None and now - finished < LIFETIME:
+            return folder
     return None
 
 
@@ -126,7 +129,8 @@ class Known:
         """The finished run of exactly these inputs."""
         if self.anew:
             return None
-        earlier = find_unchanged(self.folders.reports, self.inputs.loaded.suite.suite, self.digests[INPUTS])
+        suite = self.inputs.loaded.suite.suite
+        earlier = find_unchanged(self.folders.reports, suite, self.digests[INPUTS], now=self.clock())
         return Unchanged(earlier) if earlier is not None else None
 
     def promoted(self, files: Mapping[str, str]) -> AlreadyPromoted | None:

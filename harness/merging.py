@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.assembly import differing_answers
+from harness.earlier import INPUTS
 from harness.errors import InvalidInputError
 from harness.files import hold, write_bytes, write_json, write_json_lines
 from harness.preferring import ask_judges, declared_judges
@@ -99,7 +100,7 @@ def merge_shards(
             write_json(
                 folder / "liveness.json", to_plain(_liveness(first.liveness, first.manifest, suite, predictions))
             )
-        finish_run(folder, _manifest(folder, shards, command))
+        finish_run(folder, _manifest(folder, shards, command, whole=not failed))
     return folder
 
 
@@ -249,8 +250,11 @@ def _liveness(found: Liveness, manifest: RunManifest, suite: Suite, answers: Seq
     return replace(found, prompts=asked, differing_answers=differing)
 
 
-def _manifest(folder: Path, shards: Sequence[StoredRun], command: str) -> RunManifest:
-    """One manifest for all shards: times and counts summed, since all of it was spent."""
+def _manifest(folder: Path, shards: Sequence[StoredRun], command: str, *, whole: bool) -> RunManifest:
+    """One manifest for all shards: times and counts summed, since all of it was spent.
+
+    One that is not `whole` is not what its inputs give, and no later run of them takes it for its own.
+    """
     manifests = [shard.manifest for shard in shards]
     stages = dict.fromkeys(stage for manifest in manifests for stage in manifest.seconds)
     sums = {
@@ -260,6 +264,7 @@ def _manifest(folder: Path, shards: Sequence[StoredRun], command: str) -> RunMan
     return replace(
         manifests[0],
         run_id=folder.name,
+        digests={name: sha for name, sha in manifests[0].digests.items() if whole or name != INPUTS},
         started=min(manifest.started for manifest in manifests),
         finished=max(manifest.finished for manifest in manifests),
         command=command,

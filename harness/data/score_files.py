@@ -38,7 +38,7 @@ class ScoreFile:
     system: str | None  # None where the format names none
     scorer: str
     scorers: tuple[str, ...]  # all that the file has for this system
-    digest: str  # SHA-256 of the file
+    digest: str  # SHA-256 of the file, or of a run's manifest
     scores: Mapping[str, float | None]
     clusters: Mapping[str, str | None]
     tags: Mapping[str, tuple[str, ...]]
@@ -59,6 +59,17 @@ def read_score_file(
             lacks the field `cluster_by`, or gives an example another cluster than the row before.
     """
     layout, digest, every = _read(path, cluster_by)
+    return choose_scores(path, layout, digest, every, scorer=scorer, system=system)
+
+
+def choose_scores(
+    path: Path, layout: str, digest: str, every: Sequence[ScoredRow], *, scorer: str | None, system: str | None
+) -> ScoreFile:
+    """The scores of one scorer and one system among `every` row of what lies at `path`.
+
+    Raises:
+        InvalidInputError: as `read_score_file` does of what the rows say.
+    """
     if not every:
         raise InvalidInputError(f"{path}: there are no rows")
     systems = tuple(dict.fromkeys(row.system for row in every if row.system is not None))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from harness.data.sources import Row, Source, raise_problems, read_json_lines
@@ -111,13 +112,18 @@ def _own_row(cluster_by: str | None, row: Row) -> ScoredRow:
     )
 
 
-def _run_rows(source: Source, cluster_by: str | None) -> tuple[ScoredRow, ...]:
-    """The rows of a run's test set; clusters and tags come from the examples.jsonl beside it."""
+def refuse_other_clusters(run: Path, cluster_by: str | None) -> None:
+    """Raises InvalidInputError when a field is named to take the clusters of a run from."""
     if cluster_by is not None:
         raise InvalidInputError(
-            f"{source.path}: the clusters of a run are those of its examples (`cluster` in its test rows), so there "
-            f"is no `{cluster_by}` to cluster by"
+            f"{run}: the clusters of a run are those of its examples (`cluster` in its test rows), so there is no "
+            f"`{cluster_by}` to cluster by"
         )
+
+
+def _run_rows(source: Source, cluster_by: str | None) -> tuple[ScoredRow, ...]:
+    """The rows of a run's test set; clusters and tags come from the examples.jsonl beside it."""
+    refuse_other_clusters(source.path, cluster_by)
     examples = _run_examples(source)
     # The probe's examples are another set, answered by the candidate alone.
     return read_each((row for row in source.rows if row.value.get("dataset") != "probe"), partial(_run_row, examples))

@@ -12,6 +12,8 @@ from harness.strict_json import StrictJsonError, parse
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MODEL_CONFIG = "config.json"
+MODEL_WEIGHTS = "model.safetensors"
+MODEL_INDEX = "model.safetensors.index.json"  # of a model whose weights are in several files
 CLASSES = "classes.json"  # the labels of a classifier, in the order of its head's rows
 PICKLED = ("adapter_model.bin", "pytorch_model.bin")
 VIRTUAL_TYPES = ("PREFIX_TUNING", "PROMPT_TUNING")  # what PEFT calls adapters that stand before every prompt
@@ -47,6 +49,26 @@ def files_of(folder: Path) -> tuple[str, ...]:
 def is_whole_model(files: tuple[str, ...]) -> bool:
     """Whether these files are a whole model and not an adapter."""
     return MODEL_CONFIG in files
+
+
+def shards_of(folder: Path) -> tuple[str, ...]:
+    """The names of the files that a model's weights are in.
+
+    Raises:
+        InvalidInputError: the list of them names what is not a visible file of the folder itself.
+    """
+    path = folder / MODEL_INDEX
+    if not path.is_file():
+        return (MODEL_WEIGHTS,)
+    index = read_json(path)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not all(isinstance(f, str) and _is_plain_name(f) for f in places.values()):
+        raise InvalidInputError(f"{path}: `weight_map` must name files of this folder")
+    return tuple(sorted(set(places.values())))
+
+
+def _is_plain_name(name: str) -> bool:
+    return name == Path(name).name and not name.startswith(".")
 
 
 def read_json(path: Path) -> Any:

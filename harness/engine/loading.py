@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+from harness.engine.artefacts import ADAPTER_CONFIG, shards_of
 from harness.engine.attention import refuse_other_attention
 from harness.errors import InvalidInputError
 from harness.limits import MODEL_JSON_BYTES, TEXT_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES
@@ -48,10 +49,12 @@ def load(name: str, folder: Path) -> LoadedModel:
     """Load weights in float32 and the tokenizer; never runs code from the folder, never reads pickles.
 
     Raises:
-        InvalidInputError: files that are over a limit, or that transformers cannot load without code of their own.
+        InvalidInputError: files that are over a limit, that lead out of the folder, or that transformers cannot load
+            without code of their own.
         torch.OutOfMemoryError: the weights do not fit.
     """
     _refuse_oversized(folder)
+    _refuse_elsewhere(folder)
     with _in_words(name, folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.chat_template:
@@ -72,6 +75,16 @@ def _refuse_oversized(folder: Path) -> None:
         for path in sorted(folder.glob(pattern)):
             if path.is_file() and (size := path.stat().st_size) > most:
                 raise InvalidInputError(f"{path}: {size:,} bytes, and such a file may have {most:,}")
+
+
+def _refuse_elsewhere(folder: Path) -> None:
+    """Weights are read from this folder alone, as its digest covers no other."""
+    shards_of(folder)
+    if (folder / ADAPTER_CONFIG).exists():
+        raise InvalidInputError(
+            f"{folder / ADAPTER_CONFIG}: with an adapter beside it, transformers loads the model that the adapter "
+            "names and not this one; keep the adapter in a folder of its own"
+        )
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import EvidenceRefusedError
+from harness.errors import EvidenceRefusedError, InvalidInputError
 from harness.strict_json import canonical
 
 
@@ -40,9 +40,23 @@ def digest_files(folder: Path) -> dict[str, str]:
 
 
 def digest_model_files(folder: Path) -> dict[str, str]:
-    """File of a model folder -> SHA-256, links followed (the hub's cache is made of them)."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return {path.name: digest_file(path) for path in files}
+    """Path inside a model folder (with "/") -> SHA-256, links to files followed (the hub's cache is made of them).
+
+    What is hidden at its top, as `.git` and `.cache` are, no model is read from.
+
+    Raises:
+        InvalidInputError: a link to a folder.
+    """
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if inside.parts[0].startswith("."):
+            continue
+        if path.is_file():
+            digests[inside.as_posix()] = digest_file(path)
+        elif path.is_symlink() and path.is_dir():
+            raise InvalidInputError(f"{path}: a model holds no links to folders; put the folder itself there")
+    return digests
 
 
 def digest_model_folder(folder: Path) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.engine.artefacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MODEL_CONFIG, read_json
+from harness.engine.artefacts import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MODEL_CONFIG, read_json, shards_of
 from harness.errors import InvalidInputError
 from harness.trust.adapter_configs import LowRank, Virtual
 from harness.trust.weight_files import read_header
@@ -36,8 +36,6 @@ PLAIN = {
     "Qwen3ForCausalLM",
     "SmolLM3ForCausalLM",
 }
-INDEX = "model.safetensors.index.json"
-WEIGHTS = "model.safetensors"
 EMBEDDING, OUTPUT = "model.embed_tokens", "lm_head"
 OF_A_LAYER = "model.layers."
 PREFIX = "base_model.model."  # what PEFT puts before the name of a module
@@ -93,7 +91,7 @@ def read_base(folder: Path | None) -> BaseWeights:
     names = config.get("architectures") if isinstance(config, dict) else None
     if not isinstance(names, list) or len(names) != 1 or str(names[0]) not in PLAIN or "quantization_config" in config:
         return BaseWeights()
-    files = _files(folder)
+    files = shards_of(folder)
     if not all(map(os.path.isfile, (folder / file for file in files))):  # no error where a name is too long
         return BaseWeights()  # of the hub's files not all are fetched yet
     tensors = {
@@ -108,16 +106,6 @@ def read_base(folder: Path | None) -> BaseWeights:
     as_in_memory = not two and all(name.startswith(OF_A_LAYER) for name in rest)
     has_embedding = len(tensors.get(f"{EMBEDDING}.weight", ())) == 2
     return BaseWeights(tensors) if has_embedding and as_in_memory else BaseWeights()
-
-
-def _files(folder: Path) -> Iterable[str]:
-    if not (folder / INDEX).is_file():
-        return [WEIGHTS]
-    index = read_json(folder / INDEX)
-    places = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(places, dict) or not all(isinstance(f, str) and f == Path(f).name for f in places.values()):
-        raise InvalidInputError(f"{folder / INDEX}: `weight_map` must name files of this folder")
-    return sorted(set(places.values()))
 
 
 def expected_low_rank(config: LowRank, base: BaseWeights, found: Mapping[str, Shape], folder: Path) -> Shapes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from evidence_factory import SUITE, Fixture
 from test_cli_imports import HEAVY, modules_after
 
 from harness.cli.main import main
+from harness.records import RunManifest
 from harness.stats.sequential import permutation
+from harness.store.facts import read_record
+from harness.store.runs import MANIFEST, finish_run
 
 
 def scores(path: Path, values: list[float | None], *, cluster: int | None = None) -> Path:
@@ -89,6 +93,28 @@ def test_two_runs_are_compared_by_their_candidates(tmp_path: Path) -> None:
     assert compare(worse, better).exit_code == 0, "both suites ask for gains by exact_match"
     (better / "predictions.jsonl").write_text("")
     assert compare(worse, better, "--scorer", "exact_match").exit_code == 5, "evidence that changed is refused"
+
+
+def test_two_runs_are_compared_by_what_they_answered_and_not_by_the_scores_that_were_written(tmp_path: Path) -> None:
+    worse = Fixture(candidate_right=lambda i: i % 2 == 0).write(tmp_path / "worse")
+    better = Fixture().write(tmp_path / "better")
+    unjudged = facts(compare(worse, better, "--json"))
+    for folder in (worse, better):
+        CliRunner().invoke(main, ["gate", str(folder)])
+        written = folder / "scores.jsonl"
+        rows = [json.loads(line) for line in written.read_text().splitlines()]
+        turned = [row | {"result": {"value": 1 - row["result"]["value"]}} for row in rows]
+        written.write_text("".join(json.dumps(row) + "\n" for row in turned))
+    result = compare(worse, better, "--json")
+    assert (result.exit_code, facts(result)) == (0, unjudged)
+    assert compare(better, worse).exit_code == 3
+
+
+def test_a_shard_of_a_run_is_not_compared(tmp_path: Path) -> None:
+    run = Fixture().write(tmp_path / "run")
+    finish_run(run, replace(read_record(RunManifest, run / MANIFEST), shard="1/2"))
+    result = compare(run, run)
+    assert (result.exit_code, "shard 1/2 of a run; `harness merge` puts them together" in result.output) == (2, True)
 
 
 def test_lm_eval_samples_are_read_as_they_are_written(tmp_path: Path) -> None:

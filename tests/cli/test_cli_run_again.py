@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_model
 from click.testing import CliRunner
 from tiny_model import write_tiny_suite
 
@@ -28,6 +30,7 @@ print("\\nHEAVY", *sorted(heavy), file=sys.stderr)
 sys.exit(code)
 """
 QUIZ = Path(__file__).parents[1] / "fixtures" / "mmlu"
+TEMPLATE = "additional_chat_templates/default.jinja"  # which transformers takes before chat_template.jinja
 
 
 @pytest.fixture
@@ -71,15 +74,20 @@ CHANGES = {
     "a prompt": lambda suite: edit(suite / "plain.txt", "Which", "What"),
     "the suite": lambda suite: edit(suite / "suite.yaml", "epochs: 2", "epochs: 1"),
     "the model": lambda suite: edit(suite / "model" / "config.json", '"rms_norm_eps": 1e-06', '"rms_norm_eps": 2e-06'),
+    "a template in a folder of the model": lambda suite: edit(suite / "model" / TEMPLATE, "{% for", "Hi{% for"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_of_anything_makes_a_new_run(name: str, suite: Path) -> None:
+    (suite / "model" / TEMPLATE).parent.mkdir()
+    (suite / "model" / TEMPLATE).write_text(tiny_model.TEMPLATE)
     first, _ = run(suite)
     CHANGES[name](suite)
     second, counters = run(suite)
     assert second["run"] != first["run"]
+    digests = [json.loads((Path(each["run"]) / "manifest.json").read_text())["digests"] for each in (first, second)]
+    assert (digests[0]["base"] != digests[1]["base"]) == ("model" in name)
     # The training is made again where it depends on what changed.
     assert (counters["trained_tokens"] > 0) == (name != "a test row")
     assert counters["decoded_rows"] > 0
@@ -114,6 +122,17 @@ def test_a_run_that_was_damaged_since_is_made_anew(suite: Path) -> None:
     edit(Path(first["run"]) / "predictions.jsonl", '"text": "', '"text": "x')
     second, _ = run(suite)
     assert second["run"] != first["run"]
+
+
+@pytest.mark.parametrize(("days", "anew"), [(29, False), (31, True)])
+def test_a_run_whose_evidence_is_older_than_a_verdict_may_get_is_made_anew(days: int, anew: bool, suite: Path) -> None:
+    first, _ = run(suite)
+    path = Path(first["run"]) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    finished = datetime.fromisoformat(manifest["finished"]) - timedelta(days=days)
+    path.write_text(json.dumps(manifest | {"finished": finished.isoformat()}))
+    second, _ = run(suite)
+    assert (second["run"] != first["run"]) == anew
 
 
 def test_a_store_that_is_damaged_stops_the_run_and_says_what_to_do(suite: Path, tmp_path: Path) -> None:

@@ -122,6 +122,23 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         attach_as_it_is(session, "one", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model.safetensors.index.json", '{"weight_map": {"a": "../other/model.safetensors"}}', "files of this folder"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": ".model.safetensors"}}', "files of this folder"),
+        ("adapter_config.json", '{"base_model_name_or_path": "../other"}', "loads the model that the adapter names"),
+    ],
+)
+def test_a_model_whose_weights_would_be_read_from_elsewhere_is_refused(
+    file: str, content: str, message: str, tmp_path: Path
+) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    (folder / file).write_text(content)
+    with pytest.raises(InvalidInputError, match=message):
+        load("tiny", folder)
+
+
 def test_models_that_cannot_be_found_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="not in the catalogue"):
         locate("gpt-9", suite_folder=tmp_path, cache=tmp_path)

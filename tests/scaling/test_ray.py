@@ -120,6 +120,11 @@ def test_the_answers_of_a_part_that_was_given_up_are_errors_and_keep_it_from_shi
     assert failed and all("shard 1 was given up: its worker died" in row["error"] for row in failed)
     code, found = call("gate", made, "--json")
     assert code in {3, 4}, found
+    again = Path(call("run", suite, "--json")[1]["run"])
+    assert again != made, "a run with answers missing is not what these inputs give"
+    assert not [row for row in rows(again / "predictions.jsonl") if row["error"]]
+    assert json.loads((again / "manifest.json").read_text())["counters"]["stored_answers"] == len(answers), "read back"
+    assert call("run", suite, "--json")[1]["run"] == str(again)
 
 
 @pytest.mark.parametrize("kept", ["benchmarks", "divergences"])

@@ -101,12 +101,29 @@ def test_a_model_folders_digest_is_over_its_files_through_links_and_without_hidd
     real = write_base(tmp_path / "real")
     linked = tmp_path / "linked"
     (linked / "folder").mkdir(parents=True)
-    (linked / ".cache").write_text("x")
+    (linked / ".cache" / "huggingface").mkdir(parents=True)
+    (linked / ".cache" / "huggingface" / "lock").write_text("x")
+    (linked / ".gitattributes").write_text("x")
     for path in real.iterdir():
         (linked / path.name).symlink_to(path)
-    files = {path.name: digest_file(path) for path in real.iterdir()}
+    template = "additional_chat_templates/default.jinja"
+    for folder in (real, linked):
+        (folder / template).parent.mkdir()
+    (real / template).write_text("hello")
+    (linked / template).symlink_to(real / template)
+    files = {path.relative_to(real).as_posix(): digest_file(path) for path in real.rglob("*.*")}
+    assert set(files) == {"config.json", "model.safetensors", template}
     assert digest_model_files(linked) == digest_model_files(real) == files
     assert digest_model_folder(linked) == digest_tree(files)
     assert weights_digest("a", None) == digest_tree({"base": "a"})
     assert weights_digest("a", "b") == digest_tree({"base": "a", "adapter": "b"})
     assert seal({"a": 1}) == {"a": 1, "digest": digest_tree({"a": 1})}  # type: ignore[dict-item]
+
+
+def test_a_linked_folder_in_a_model_is_refused(tmp_path: Path) -> None:
+    model = write_base(tmp_path / "model")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "default.jinja").write_text("hello")
+    (model / "additional_chat_templates").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidInputError, match=r"additional_chat_templates: a model holds no links to folders"):
+        digest_model_files(model)
