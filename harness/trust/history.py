@@ -27,6 +27,7 @@ from harness.strict_json import StrictJsonError, canonical, parse
 from harness.trust.digests import seal
 
 LOG = "verdicts.jsonl"
+SHARD = "-shard-"  # in the id of a shard
 
 Event = Literal["started", "ship", "hold", "undecided"]
 
@@ -126,6 +127,31 @@ def note_start(path: Path, *, adapter: str, suite: str, run_id: str, time: str) 
             path,
             LogEntry(adapter=adapter, suite=suite, sequence=sequence, event="started", run_id=run_id, time=time),
         )
+
+
+def refuse_overtaken_run(entries: Sequence[LogEntry], *, adapter: str, suite: str, run_id: str, where: str) -> None:
+    """Refuse to judge a run when a newer one of the same adapter and suite did not end in ship.
+
+    Run ids begin with their time. A shard is no run: what is judged is the run that its shards are merged into.
+
+    Args:
+        entries: the log, as `read_log` gives it.
+        adapter: digest over all the adapter's files.
+        suite: digest of the suite.
+        run_id: the run that is to be judged.
+        where: the log's name, for messages.
+
+    Raises:
+        EvidenceRefusedError: the newer run was held or undecided, or its judgement started and did not end.
+    """
+    last = {entry.run_id: entry for entry in entries if (entry.adapter, entry.suite) == (adapter, suite)}
+    for newer in sorted(name for name in last if name > run_id and SHARD not in name):
+        if (event := last[newer].event) != "ship":
+            found = "was not judged to its end" if event == "started" else f"is {event}"
+            raise EvidenceRefusedError(
+                f"{where}: run {newer!r} of the same adapter is newer than {run_id!r} and {found}, so the older one is "
+                f"not judged again; judge {newer!r}, or run again with --fresh"
+            )
 
 
 def refuse_outlived(entries: Sequence[LogEntry], *, adapter: str, suite: str, verdict: str, where: str) -> None:

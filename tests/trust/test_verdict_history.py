@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
 import threading
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from evidence_factory import Fixture
+from evidence_factory import SUITE, Fixture
 from forging import NOW, SUITE_DIGEST, Shipped
 
 from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
-from harness.judge import judge_run
-from harness.trust.history import LogEntry, append_entry, log_path, next_sequence, note_start, read_log, refuse_outlived
+from harness.judge import judge_run, report_run
+from harness.trust.history import (
+    LOG,
+    LogEntry,
+    append_entry,
+    log_path,
+    next_sequence,
+    note_start,
+    read_log,
+    refuse_outlived,
+)
+from harness.trust.verdicts import timestamp
 
 LATER = NOW + timedelta(hours=1)
 
@@ -101,6 +113,99 @@ def test_a_judgement_that_breaks_leaves_its_start_in_the_log(shipped: Shipped, t
     assert [entry.event for entry in read_log(shipped.log)] == ["started", "ship", "started", "started"]
     shipped.judge(LATER)
     assert published.verify(now=LATER, history=shipped.log), "until a newer verdict stands"
+
+
+# What is judged again
+
+
+def numbered(project: Path, day: int, fixture: Fixture | None = None) -> Shipped:
+    """The evidence of a run of that day of March, on the adapter and the suite of all others; not judged yet."""
+    finished = f"2026-03-{day:02}T10:00:00+00:00"
+    folder = project / "reports" / "fixture" / f"202603{day:02}-090000-abcdef"
+    return Shipped(replace(fixture or Fixture(), finished=finished).write(folder), project / "baselines")
+
+
+def files_of(run: Shipped) -> dict[Path, bytes]:
+    """All that judging changes."""
+    return {path: path.read_bytes() for path in (*run.folder.rglob("*"), *run.registry.rglob("*")) if path.is_file()}
+
+
+def test_a_verdict_expires_by_the_age_of_its_evidence_however_often_it_is_given(tmp_path: Path) -> None:
+    run, finished = numbered(tmp_path, 1), datetime(2026, 3, 1, 10, tzinfo=UTC)
+    for judged, expires in (
+        (finished - timedelta(days=1), finished + timedelta(days=29)),  # the clock was set back
+        (finished, finished + timedelta(days=30)),
+        (finished + timedelta(days=29), finished + timedelta(days=30)),
+    ):
+        run.judge(judged)
+        assert run.verify(now=judged, history=run.log).verdict.expires == timestamp(expires)
+
+
+def test_evidence_is_refused_and_keeps_its_verdict_when_it_is_older_than_a_verdict_lives(tmp_path: Path) -> None:
+    run, end = numbered(tmp_path, 1), datetime(2026, 3, 31, 10, tzinfo=UTC)
+    run.judge(end - timedelta(seconds=1))
+    before = files_of(run)
+    for late in (end, end + timedelta(days=400)):
+        with pytest.raises(EvidenceRefusedError) as caught:
+            run.judge(late)
+        assert str(caught.value) == (
+            f"{run.folder}: its answers were made until 2026-03-01T10:00:00+00:00, and evidence is judged for 30 days; "
+            f"`harness run --fresh` answers anew, `harness report {run.folder}` still shows the verdict that it had"
+        )
+        assert files_of(run) == before
+    assert report_run(run.folder, registry=run.registry).record.verdict.decision == "ship"
+
+
+@pytest.mark.parametrize("finished", ["", "today", "2026-03-01", "2026-03-01T10:00:00", "2026-03-01T10:00:00+99:00"])
+def test_evidence_is_refused_when_it_does_not_say_when_it_was_finished(finished: str, tmp_path: Path) -> None:
+    run = Shipped(Fixture(finished=finished).write(tmp_path / "run"), tmp_path / "baselines")
+    with pytest.raises(EvidenceRefusedError, match=r"manifest\.json: finished: '.*' is no time in UTC"):
+        run.judge()
+    assert not run.registry.exists()
+
+
+@pytest.mark.parametrize(
+    ("newer", "why"),
+    [
+        (Fixture(candidate_right=lambda i: False), "is hold"),
+        (Fixture(invalid_probes=2), "is undecided"),
+        (Fixture(edit_benchmarks=lambda rows: rows[:1]), "was not judged to its end"),
+    ],
+)
+def test_an_older_run_is_not_judged_again_when_a_newer_one_did_not_ship(
+    newer: Fixture, why: str, tmp_path: Path
+) -> None:
+    older, blocking = numbered(tmp_path, 1), numbered(tmp_path, 2, newer)
+    older.judge(NOW + timedelta(days=1))
+    with contextlib.suppress(BrokenRunError):
+        blocking.judge(NOW + timedelta(days=2))
+    before = files_of(older)
+    with pytest.raises(EvidenceRefusedError) as caught:
+        older.judge(NOW + timedelta(days=3))
+    assert str(caught.value) == (
+        f"{older.log}: run '20260302-090000-abcdef' of the same adapter is newer than '20260301-090000-abcdef' and "
+        f"{why}, so the older one is not judged again; judge '20260302-090000-abcdef', or run again with --fresh"
+    )
+    assert files_of(older) == before, "nothing is dropped or written"
+    numbered(tmp_path, 3).judge(NOW + timedelta(days=3))
+    with pytest.raises(EvidenceRefusedError, match="run '20260302-090000-abcdef' of the same adapter is newer"):
+        older.judge(NOW + timedelta(days=3))
+
+
+def test_an_older_run_is_judged_again_when_what_blocks_is_not_newer_evidence_on_its_adapter(tmp_path: Path) -> None:
+    older, newer, log = numbered(tmp_path, 1), numbered(tmp_path, 2), tmp_path / "baselines" / "fixture" / LOG
+    held = numbered(tmp_path, 3, Fixture(suite_text=SUITE + "# another\n", candidate_right=lambda i: False))
+    for run in (older, newer, held):
+        run.judge()
+    adapter = older.verify().verdict.adapter_digest
+    shard = "20260302-090000-abcdef-shard-1-of-2"  # which is never judged: the run that it is merged into is
+    note_start(log, adapter=adapter, suite=SUITE_DIGEST, run_id=shard, time="t")
+    note_start(log, adapter="a" * 64, suite=SUITE_DIGEST, run_id="20260304-090000-abcdef", time="t")
+    older.judge()
+    note_start(log, adapter=adapter, suite=SUITE_DIGEST, run_id="20260228-090000-abcdef", time="t")
+    for run in (older, newer):
+        run.judge()
+        assert run.verify(history=log).verdict.decision == "ship"
 
 
 def test_a_verdict_that_the_log_does_not_know_is_refused(shipped: Shipped, tmp_path: Path) -> None:
