@@ -42,7 +42,7 @@ from harness.report.view import build_page
 from harness.scoring.apply import confidence_in
 from harness.scoring.calibration import expected_calibration_error
 from harness.scoring.declared import scorers_of
-from harness.sealing import note_judging, seal_run, signed_by
+from harness.sealing import note_judging, refuse_expired, refuse_overtaken, seal_run, signed_by
 from harness.stats.summary import mean_estimate
 from harness.store.facts import from_plain, read_json, read_record, to_plain
 from harness.store.frames import as_csv, comparison_frame
@@ -88,24 +88,23 @@ def judge_run(
     Raises:
         InvalidInputError: `accepted` names a check that there is not.
         BrokenRunError: evidence that is incomplete or does not pair.
-        EvidenceRefusedError: evidence that changed since the run, or a damaged log.
+        EvidenceRefusedError: evidence that changed since the run, or is outdated, or a damaged log; what is outdated
+            keeps the verdict that it had.
     """
     require_run(folder)
     with contextlib.ExitStack() as held:
         held.enter_context(hold(folder))
-        # An old verdict must not outlive evidence that turns out to be broken.
-        drop_derived(folder)
-        run = read_run(folder)
-        if run.manifest.shard is not None:
-            raise InvalidInputError(
-                f"{folder}: shard {run.manifest.shard} of a run; `harness merge` puts them together"
-            )
-        loaded, judged = _own_suite(run), clock()
+        run, loaded = _read_judgeable(folder)
+        judged = clock()
+        refuse_expired(run, judged)
         log = log_path(registry, run.manifest.suite) if registry is not None else None
         ledger = registry / run.manifest.suite / LEDGER if registry is not None else None
         if ledger is not None:
             make_folder(ledger.parent)
             held.enter_context(hold(ledger.parent))  # two that look at once must not count as the same look
+        if log is not None:
+            refuse_overtaken(run, log)
+        drop_derived(folder)
         if log is not None:
             note_judging(run, log, judged)
         looks, earlier = _count_look(run, loaded, ledger), _earlier_runs(run, loaded.suite, ledger)
@@ -145,6 +144,20 @@ def sealed_record(run: StoredRun, loaded: LoadedSuite, sealed: SealedVerdict) ->
     record = build_record(run, loaded, datetime.fromisoformat(sealed.judged))
     verdict = Verdict(decision=sealed.decision, sentence=sealed.sentence, checks=sealed.checks, notes=sealed.notes)
     return replace(record, verdict=verdict, signed_by=signed_by(run.folder))
+
+
+def _read_judgeable(folder: Path) -> tuple[StoredRun, LoadedSuite]:
+    """A run and its suite; when they cannot be read, its old verdict goes, for it must not outlive broken evidence."""
+    try:
+        run = read_run(folder)
+        if run.manifest.shard is not None:
+            raise InvalidInputError(
+                f"{folder}: shard {run.manifest.shard} of a run; `harness merge` puts them together"
+            )
+        return run, _own_suite(run)
+    except Exception:
+        drop_derived(folder)
+        raise
 
 
 def _own_suite(run: StoredRun) -> LoadedSuite:

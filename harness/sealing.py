@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.environment import source_digest
-from harness.errors import BrokenRunError
+from harness.errors import BrokenRunError, EvidenceRefusedError
 from harness.files import write_bytes
 from harness.findings import RunRecord
 from harness.gate.requirements import planned_checks
@@ -18,11 +18,58 @@ from harness.store.runs import ADAPTER, ENVELOPE, MANIFEST, VERDICT, StoredRun
 from harness.suite.schema import Suite
 from harness.trust import sign
 from harness.trust.digests import digest_bytes, digest_file, digest_tree
-from harness.trust.history import LogEntry, append_entry, next_sequence, note_start
-from harness.trust.verdicts import ArmCount, SealedVerdict, expiry, timestamp, verdict_bytes
+from harness.trust.history import LogEntry, append_entry, next_sequence, note_start, read_log, refuse_overtaken_run
+from harness.trust.verdicts import LIFETIME, ArmCount, SealedVerdict, expiry, timestamp, verdict_bytes
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
+
+
+def finished(run: StoredRun) -> datetime:
+    """When the evidence of a run was complete, which is what a verdict on it grows old from.
+
+    Raises:
+        EvidenceRefusedError: the manifest gives no time with its time zone.
+    """
+    text = run.manifest.finished
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise EvidenceRefusedError(
+            f"{run.folder / MANIFEST}: finished: {text[:40]!r} is no time in UTC; run the suite again"
+        )
+    return moment
+
+
+def refuse_expired(run: StoredRun, now: datetime) -> None:
+    """Refuse evidence from which a verdict would be expired when it is given.
+
+    Raises:
+        EvidenceRefusedError: the answers are too old.
+    """
+    if finished(run) <= now - LIFETIME:
+        raise EvidenceRefusedError(
+            f"{run.folder}: its answers were made until {run.manifest.finished}, and evidence is judged for "
+            f"{LIFETIME.days} days; `harness run --fresh` answers anew, `harness report {run.folder}` still shows the "
+            "verdict that it had"
+        )
+
+
+def refuse_overtaken(run: StoredRun, log: Path) -> None:
+    """Refuse evidence when newer evidence on the same adapter and suite did not end in ship.
+
+    Raises:
+        EvidenceRefusedError: there is such a run in the log, or the log is damaged.
+    """
+    refuse_overtaken_run(
+        read_log(log),
+        adapter=digest_tree(adapter_files(run)),
+        suite=run.manifest.digests["suite"],
+        run_id=run.manifest.run_id,
+        where=str(log),
+    )
 
 
 def note_judging(run: StoredRun, log: Path, now: datetime) -> None:
@@ -83,7 +130,7 @@ def seal_run(
             decision=record.verdict.decision,
             sentence=record.verdict.sentence,
             judged=timestamp(judged),
-            expires=expiry(judged),
+            expires=expiry(min(finished(run), judged)),
             sequence=sequence,
             adapter_files=files,
             inputs=_inputs(run),

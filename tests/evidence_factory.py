@@ -27,7 +27,7 @@ from harness.records import (
     TrainingHistory,
 )
 from harness.store.runs import begin_run, finish_run, write_evidence
-from harness.suite.load import parse_suite
+from harness.suite.load import LoadedSuite, parse_suite
 
 SCHEMA = (
     b'{"type":"object","properties":{"label":{"enum":["a","b"]}},"required":["label"],"additionalProperties":false}'
@@ -59,6 +59,7 @@ class Fixture:
     """The evidence of one run; every field can be changed before it is written."""
 
     suite_text: str = SUITE
+    finished: str = "2100-01-01T00:10:00+00:00"  # after every judgement, so that none finds the evidence too old
     schema: bytes | None = SCHEMA
     n_test: int = 200
     n_probe: int = 1000
@@ -130,12 +131,12 @@ class Fixture:
             },
             reports={name: record for name, record in reports.items() if record is not None},
         )
-        manifest = _manifest(folder, suite.digest, self.n_test, self.n_probe, self.pool)
+        manifest = _manifest(folder, suite, self.n_test, self.n_probe, self.pool)
         replicas = list(suite.suite.replicas)[: len(self.replicas_right)]
         planned = {**manifest.planned, **{f"{name}/test": self.n_test for name in replicas}}
         if self.history is None:
             manifest = replace(manifest, counters=replace(manifest.counters, trained_tokens=self.trained_tokens))
-        finish_run(folder, replace(manifest, planned=planned))
+        finish_run(folder, replace(manifest, planned=planned, finished=self.finished))
         return folder
 
 
@@ -209,17 +210,17 @@ def _answer(example: Example, system: str, dataset: str, right: bool) -> Predict
     )
 
 
-def _manifest(folder: Path, suite_digest: str, n_test: int, n_probe: int, pool: int | None) -> RunManifest:
+def _manifest(folder: Path, loaded: LoadedSuite, n_test: int, n_probe: int, pool: int | None) -> RunManifest:
     planned = {"candidate/test": n_test, "bare/test": n_test, "candidate/probe": n_probe}
     return RunManifest(
         format_version=FORMAT_VERSION,
         run_id=folder.name,
-        suite="fixture",
+        suite=loaded.suite.suite,
         suite_path="fixture",
         tool_version="0",
         started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:10:00+00:00",
-        seed=3,
+        finished="",
+        seed=loaded.suite.seed,
         command="harness run fixture",
         git_commit=None,
         git_dirty=False,
@@ -230,7 +231,7 @@ def _manifest(folder: Path, suite_digest: str, n_test: int, n_probe: int, pool: 
         absent_systems={},
         planned={name: count for name, count in planned.items() if count},
         pool={"test": pool or n_test, "probe": n_probe},
-        digests={"test.jsonl": "t" * 64, "suite": suite_digest, "base": "b" * 64, "adapter:candidate": "c" * 64},
+        digests={"test.jsonl": "t" * 64, "suite": loaded.digest, "base": "b" * 64, "adapter:candidate": "c" * 64},
         evidence={},
         versions={"python": "3.11"},
         overrides={},

@@ -4,15 +4,18 @@ A verdict file cannot know what was found after it; the log can. It stands besid
 a look is counted once for a candidate and a test set, while here every judgement counts, and its start alone ends the
 belief in an earlier one.
 
-A line is appended before an adapter is judged ("started") and one before its verdict is written. Lines are numbered
-for each pair of adapter and suite, so that a line that was lost is missed and logs of two branches can be merged line
-by line; where both judged the same pair, numbers stand twice, and what blocks wins. Each line is sealed by a digest,
-which shows damage. What is cut off at the end cannot be seen from inside: the log of the protected branch decides.
+A line is appended before an adapter is judged ("started") and one before its verdict is written. Its number is one more
+than the lines of its pair of adapter and suite that the log has by then. So a line that was lost is missed, and logs of
+two branches can be merged line by line: a verdict with number s knew s - 1 lines of its pair, all with numbers below s.
+When more of them are there, some were merged in that it did not know; then what blocks among the numbers from the
+lowest that stands twice blocks it too, until the adapter is judged again. Each line is sealed by a digest, which shows
+damage. What is cut off at the end cannot be seen from inside: the log of the protected branch decides.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,8 +30,10 @@ from harness.strict_json import StrictJsonError, canonical, parse
 from harness.trust.digests import seal
 
 LOG = "verdicts.jsonl"
+SHARD = "-shard-"  # in the id of a shard
 
 Event = Literal["started", "ship", "hold", "undecided"]
+BLOCKING = frozenset({"hold", "undecided"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,7 @@ class LogEntry:
 
     adapter: str  # digest over all its files
     suite: str  # digest
-    sequence: int  # from 1, among the lines of this adapter and suite
+    sequence: int  # 1 + the lines of this adapter and suite that were there when it was made
     event: Event
     run_id: str
     time: str  # RFC 3339, UTC; decides nothing
@@ -85,16 +90,15 @@ def _line(entry: LogEntry) -> str:
 
 
 def _refuse_gaps(entries: Iterable[LogEntry], path: Path) -> None:
-    last: dict[tuple[str, str], int] = {}
+    lines: Counter[tuple[str, str]] = Counter()
     for number, entry in enumerate(entries, start=1):
         pair = (entry.adapter, entry.suite)
-        highest = last.get(pair, 0)
-        if not 1 <= entry.sequence <= highest + 1:
+        lines[pair] += 1
+        if not 1 <= entry.sequence <= lines[pair]:
             raise EvidenceRefusedError(
-                f"{path}:{number}: entry {entry.sequence} of its adapter, but no entry {highest + 1} before it; "
+                f"{path}:{number}: entry {entry.sequence} of its adapter, where 1 to {lines[pair]} can stand; "
                 "lines are missing"
             )
-        last[pair] = max(highest, entry.sequence)
 
 
 @contextlib.contextmanager
@@ -106,8 +110,7 @@ def next_sequence(path: Path, *, adapter: str, suite: str) -> Iterator[int]:
     """
     make_folder(path.parent)
     with hold(path.parent):
-        found = [entry.sequence for entry in read_log(path) if (entry.adapter, entry.suite) == (adapter, suite)]
-        yield 1 + max(found, default=0)
+        yield 1 + sum((entry.adapter, entry.suite) == (adapter, suite) for entry in read_log(path))
 
 
 def append_entry(path: Path, entry: LogEntry) -> None:
@@ -128,11 +131,37 @@ def note_start(path: Path, *, adapter: str, suite: str, run_id: str, time: str) 
         )
 
 
+def refuse_overtaken_run(entries: Sequence[LogEntry], *, adapter: str, suite: str, run_id: str, where: str) -> None:
+    """Refuse to judge a run when a newer one of the same adapter and suite did not end in ship.
+
+    Run ids begin with their time. A shard is no run: what is judged is the run that its shards are merged into.
+
+    Args:
+        entries: the log, as `read_log` gives it.
+        adapter: digest over all the adapter's files.
+        suite: digest of the suite.
+        run_id: the run that is to be judged.
+        where: the log's name, for messages.
+
+    Raises:
+        EvidenceRefusedError: the newer run was held or undecided, or its judgement started and did not end.
+    """
+    last = {entry.run_id: entry for entry in entries if (entry.adapter, entry.suite) == (adapter, suite)}
+    for newer in sorted(name for name in last if name > run_id and SHARD not in name):
+        if (event := last[newer].event) != "ship":
+            found = "was not judged to its end" if event == "started" else f"is {event}"
+            raise EvidenceRefusedError(
+                f"{where}: run {newer!r} of the same adapter is newer than {run_id!r} and {found}, so the older one is "
+                f"not judged again; judge {newer!r}, or run again with --fresh"
+            )
+
+
 def refuse_outlived(entries: Sequence[LogEntry], *, adapter: str, suite: str, verdict: str, where: str) -> None:
     """Accept a ship verdict only when the log knows it, and nothing after it on the same adapter and suite blocks.
 
     What blocks is a hold, an undecided verdict, or a judgement that started and did not end in a ship verdict. A later
-    ship verdict does not: the adapter is as good as it was.
+    ship verdict does not: the adapter is as good as it was. In the merged logs of two branches, a hold or an undecided
+    verdict that it may not have known blocks it as well.
 
     Args:
         entries: the log, as `read_log` gives it.
@@ -155,9 +184,15 @@ def refuse_outlived(entries: Sequence[LogEntry], *, adapter: str, suite: str, ve
     later = [entry for entry in found if entry.sequence >= since and entry not in own]
     shipped = max(entry.sequence for entry in (*own, *later) if entry.event == "ship")
     for entry in later:
-        if entry.event in {"hold", "undecided"}:
+        if entry.event in BLOCKING:
             raise EvidenceRefusedError(
                 f"{where}: a newer verdict on this adapter is {entry.event} (run {entry.run_id!r})"
+            )
+    for entry in _merged_in(found, since):
+        if entry.event in BLOCKING:
+            raise EvidenceRefusedError(
+                f"{where}: the logs of two branches were merged, and a verdict on this adapter that this one may not "
+                f"have known is {entry.event} (run {entry.run_id!r}); judge again"
             )
     for entry in later:
         if entry.event == "started" and entry.sequence >= shipped:
@@ -165,3 +200,14 @@ def refuse_outlived(entries: Sequence[LogEntry], *, adapter: str, suite: str, ve
                 f"{where}: this adapter has been judged again since (run {entry.run_id!r}, started {entry.time!r}), "
                 "and no newer verdict stands"
             )
+
+
+def _merged_in(found: Sequence[LogEntry], since: int) -> list[LogEntry]:
+    """Lines of a pair below number `since` that its verdict may not have known; none where no more are than it knew."""
+    below = [entry for entry in found if entry.sequence < since]
+    if len(below) < since:
+        return []
+    # What branches have in common stands once: up to the first unknown line, no number is given by one of them alone.
+    times = Counter(entry.sequence for entry in below)
+    first = min(number for number, count in times.items() if count > 1)
+    return [entry for entry in below if entry.sequence >= first]

@@ -26,7 +26,7 @@ from harness.strict_json import StrictJsonError, canonical, parse
 from harness.trust.digests import digest_json, digest_tree
 
 VERDICT_VERSION = 2
-LIFETIME = timedelta(days=30)
+LIFETIME = timedelta(days=30)  # of a verdict, from when its evidence was finished
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"
@@ -90,9 +90,9 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def expiry(judged: datetime) -> str:
-    """When a verdict given at `judged` ends, RFC 3339."""
-    return timestamp(judged + LIFETIME)
+def expiry(finished: datetime) -> str:
+    """When a verdict on evidence that was `finished` then ends, RFC 3339; judging it again makes it no younger."""
+    return timestamp(finished + LIFETIME)
 
 
 def verdict_bytes(verdict: SealedVerdict) -> bytes:

@@ -260,7 +260,9 @@ def test_the_promoted_adapter_is_judged_again_when_its_verdict_does_not_stand_an
     place = suite.parents[1] / "baselines" / "tiny"
     (last,) = (entry for entry in read_log(place / "verdicts.jsonl") if entry.event == "ship")
     if lost == "held since":
-        note_start(place / "verdicts.jsonl", adapter=last.adapter, suite=last.suite, run_id="later", time=last.time)
+        note_start(
+            place / "verdicts.jsonl", adapter=last.adapter, suite=last.suite, run_id=f"{last.run_id}-2", time=last.time
+        )
     elif lost == "expired":
         monkeypatch.setattr("harness.clock.utc_now", lambda: datetime.now(UTC) + timedelta(days=31))
     elif lost == "record edited":

@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_two_runs_are_compared_by_their_candidates(tmp_path: Path) -> None:
     worse = Fixture(candidate_right=lambda i: i % 2 == 0).write(tmp_path / "worse")
     better = Fixture().write(tmp_path / "better")
-    for folder in (worse, better):
+    for folder in (better, worse):
         CliRunner().invoke(main, ["gate", str(folder)])
     assert compare(worse, better, "--scorer", "exact_match").exit_code == 0
     assert compare(better, worse, "--scorer", "exact_match").exit_code == 3

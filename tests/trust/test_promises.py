@@ -196,7 +196,7 @@ def test_a_file_longer_than_its_limit_is_refused_by_its_size(name: str, tmp_path
     assert "bytes" in message or os.strerror(errno.EFBIG) in message
 
 
-# P18: the clock decides nothing but expiry
+# P18: the clock decides nothing but expiry, and which run is newer
 
 CLOCK = {"time", "harness.clock"}
 DECIDING = ("gate", "stats", "scoring", "confined", "suite", "data")

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
 import threading
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
-from evidence_factory import Fixture
+from evidence_factory import SUITE, Fixture
 from forging import NOW, SUITE_DIGEST, Shipped
 
 from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
-from harness.judge import judge_run
-from harness.trust.history import LogEntry, append_entry, log_path, next_sequence, note_start, read_log, refuse_outlived
+from harness.judge import judge_run, report_run
+from harness.trust.history import (
+    LOG,
+    Event,
+    LogEntry,
+    append_entry,
+    log_path,
+    next_sequence,
+    note_start,
+    read_log,
+    refuse_outlived,
+)
+from harness.trust.verdicts import timestamp
 
 LATER = NOW + timedelta(hours=1)
 
@@ -103,6 +118,99 @@ def test_a_judgement_that_breaks_leaves_its_start_in_the_log(shipped: Shipped, t
     assert published.verify(now=LATER, history=shipped.log), "until a newer verdict stands"
 
 
+# What is judged again
+
+
+def numbered(project: Path, day: int, fixture: Fixture | None = None) -> Shipped:
+    """The evidence of a run of that day of March, on the adapter and the suite of all others; not judged yet."""
+    finished = f"2026-03-{day:02}T10:00:00+00:00"
+    folder = project / "reports" / "fixture" / f"202603{day:02}-090000-abcdef"
+    return Shipped(replace(fixture or Fixture(), finished=finished).write(folder), project / "baselines")
+
+
+def files_of(run: Shipped) -> dict[Path, bytes]:
+    """All that judging changes."""
+    return {path: path.read_bytes() for path in (*run.folder.rglob("*"), *run.registry.rglob("*")) if path.is_file()}
+
+
+def test_a_verdict_expires_by_the_age_of_its_evidence_however_often_it_is_given(tmp_path: Path) -> None:
+    run, finished = numbered(tmp_path, 1), datetime(2026, 3, 1, 10, tzinfo=UTC)
+    for judged, expires in (
+        (finished - timedelta(days=1), finished + timedelta(days=29)),  # the clock was set back
+        (finished, finished + timedelta(days=30)),
+        (finished + timedelta(days=29), finished + timedelta(days=30)),
+    ):
+        run.judge(judged)
+        assert run.verify(now=judged, history=run.log).verdict.expires == timestamp(expires)
+
+
+def test_evidence_is_refused_and_keeps_its_verdict_when_it_is_older_than_a_verdict_lives(tmp_path: Path) -> None:
+    run, end = numbered(tmp_path, 1), datetime(2026, 3, 31, 10, tzinfo=UTC)
+    run.judge(end - timedelta(seconds=1))
+    before = files_of(run)
+    for late in (end, end + timedelta(days=400)):
+        with pytest.raises(EvidenceRefusedError) as caught:
+            run.judge(late)
+        assert str(caught.value) == (
+            f"{run.folder}: its answers were made until 2026-03-01T10:00:00+00:00, and evidence is judged for 30 days; "
+            f"`harness run --fresh` answers anew, `harness report {run.folder}` still shows the verdict that it had"
+        )
+        assert files_of(run) == before
+    assert report_run(run.folder, registry=run.registry).record.verdict.decision == "ship"
+
+
+@pytest.mark.parametrize("finished", ["", "today", "2026-03-01", "2026-03-01T10:00:00", "2026-03-01T10:00:00+99:00"])
+def test_evidence_is_refused_when_it_does_not_say_when_it_was_finished(finished: str, tmp_path: Path) -> None:
+    run = Shipped(Fixture(finished=finished).write(tmp_path / "run"), tmp_path / "baselines")
+    with pytest.raises(EvidenceRefusedError, match=r"manifest\.json: finished: '.*' is no time in UTC"):
+        run.judge()
+    assert not run.registry.exists()
+
+
+@pytest.mark.parametrize(
+    ("newer", "why"),
+    [
+        (Fixture(candidate_right=lambda i: False), "is hold"),
+        (Fixture(invalid_probes=2), "is undecided"),
+        (Fixture(edit_benchmarks=lambda rows: rows[:1]), "was not judged to its end"),
+    ],
+)
+def test_an_older_run_is_not_judged_again_when_a_newer_one_did_not_ship(
+    newer: Fixture, why: str, tmp_path: Path
+) -> None:
+    older, blocking = numbered(tmp_path, 1), numbered(tmp_path, 2, newer)
+    older.judge(NOW + timedelta(days=1))
+    with contextlib.suppress(BrokenRunError):
+        blocking.judge(NOW + timedelta(days=2))
+    before = files_of(older)
+    with pytest.raises(EvidenceRefusedError) as caught:
+        older.judge(NOW + timedelta(days=3))
+    assert str(caught.value) == (
+        f"{older.log}: run '20260302-090000-abcdef' of the same adapter is newer than '20260301-090000-abcdef' and "
+        f"{why}, so the older one is not judged again; judge '20260302-090000-abcdef', or run again with --fresh"
+    )
+    assert files_of(older) == before, "nothing is dropped or written"
+    numbered(tmp_path, 3).judge(NOW + timedelta(days=3))
+    with pytest.raises(EvidenceRefusedError, match="run '20260302-090000-abcdef' of the same adapter is newer"):
+        older.judge(NOW + timedelta(days=3))
+
+
+def test_an_older_run_is_judged_again_when_what_blocks_is_not_newer_evidence_on_its_adapter(tmp_path: Path) -> None:
+    older, newer, log = numbered(tmp_path, 1), numbered(tmp_path, 2), tmp_path / "baselines" / "fixture" / LOG
+    held = numbered(tmp_path, 3, Fixture(suite_text=SUITE + "# another\n", candidate_right=lambda i: False))
+    for run in (older, newer, held):
+        run.judge()
+    adapter = older.verify().verdict.adapter_digest
+    shard = "20260302-090000-abcdef-shard-1-of-2"  # which is never judged: the run that it is merged into is
+    note_start(log, adapter=adapter, suite=SUITE_DIGEST, run_id=shard, time="t")
+    note_start(log, adapter="a" * 64, suite=SUITE_DIGEST, run_id="20260304-090000-abcdef", time="t")
+    older.judge()
+    note_start(log, adapter=adapter, suite=SUITE_DIGEST, run_id="20260228-090000-abcdef", time="t")
+    for run in (older, newer):
+        run.judge()
+        assert run.verify(history=log).verdict.decision == "ship"
+
+
 def test_a_verdict_that_the_log_does_not_know_is_refused(shipped: Shipped, tmp_path: Path) -> None:
     lines = shipped.log.read_bytes().splitlines(keepends=True)
     for kept in (b"", lines[0]):
@@ -184,7 +292,7 @@ def test_the_logs_of_two_branches_can_be_merged_and_what_blocks_wins(shipped: Sh
         shipped.log.write_bytes(merged)
         assert "a newer verdict on this adapter is hold" in refusal(shipped)
         with next_sequence(shipped.log, adapter=shipped.verify().verdict.adapter_digest, suite=SUITE_DIGEST) as number:
-            assert number == 5
+            assert number == 7, "one more than there are lines"
 
 
 def test_a_verdict_of_the_same_number_on_another_branch_counts_as_newer() -> None:
@@ -204,6 +312,96 @@ def test_a_verdict_of_the_same_number_on_another_branch_counts_as_newer() -> Non
         refuse_outlived(both, adapter="a", suite="s", verdict="ours", where="log")
     twice = (entry("ship", "ours"), entry("ship", "ours"))
     refuse_outlived(twice, adapter="a", suite="s", verdict="ours", where="log")
+
+
+Log = tuple[LogEntry, ...]
+
+
+def judged(log: Log, branch: str, *events: Event) -> Log:
+    """The log after judgements of one adapter by one suite on a branch, each with its start."""
+    for event in events:
+        for noted in ("started", event):
+            number = 1 + len(log)
+            verdict = None if noted == "started" else f"{branch}{number}"
+            log += (
+                LogEntry(
+                    adapter="a", suite="s", sequence=number, event=noted, run_id=branch, time="t", verdict=verdict
+                ),
+            )
+    return log
+
+
+def merges(ours: Log, theirs: Log) -> Iterator[Log]:
+    """All orders of two branches' lines in which each keeps its own; what they have in common stands once, in front."""
+    shared = sum(a == b for a, b in zip(ours, theirs, strict=False))
+    ours, theirs, common = ours[shared:], theirs[shared:], ours[:shared]
+    for places in combinations(range(len(ours) + len(theirs)), len(ours)):
+        mine, others = iter(ours), iter(theirs)
+        yield common + tuple(next(mine if place in places else others) for place in range(len(ours) + len(theirs)))
+
+
+def is_believed(log: Log, verdict: str | None) -> bool:
+    try:
+        refuse_outlived(log, adapter="a", suite="s", verdict=str(verdict), where="log")
+    except EvidenceRefusedError:
+        return False
+    return True
+
+
+def ships(log: Log) -> list[str | None]:
+    return [entry.verdict for entry in log if entry.event == "ship"]
+
+
+def blocks(log: Log) -> bool:
+    return any(entry.event in {"hold", "undecided"} for entry in log)
+
+
+ENDS: tuple[tuple[Event, ...], ...] = ((), ("ship",), ("hold",), *product(("ship", "hold"), repeat=2))
+
+
+def test_no_merge_of_two_logs_hides_a_hold_and_judging_again_settles_it(tmp_path: Path) -> None:
+    merged = set()
+    for before, ours, theirs in product(ENDS[:3], ENDS, (*ENDS, ("undecided",))):
+        base = judged((), "base", *before)
+        mine, other = judged(base, "ours", *ours), judged(base, "theirs", *theirs)
+        for log in merges(mine, other):
+            for verdict in ships(mine):
+                if blocks(other[len(base) :]):
+                    assert not is_believed(log, verdict), log
+                elif not blocks(mine[len(base) :]):
+                    assert is_believed(log, verdict) == is_believed(mine, verdict), log
+            again = judged(log, "again", "ship")
+            assert is_believed(again, again[-1].verdict), again
+            merged.add(again)
+    assert len(merged) > 2_000
+    path = tmp_path / LOG
+    for log in random.Random(3).sample(sorted(merged, key=repr), 100):
+        path.unlink(missing_ok=True)
+        for entry in log:
+            append_entry(path, entry)
+        assert read_log(path) == log, "no line is missed"
+
+
+def test_a_third_log_hides_no_hold_from_what_was_judged_after_two_were_merged() -> None:
+    for ours, theirs, third in product((("ship",), ("hold",)), ENDS[1:3], ENDS[1:]):
+        other = judged((), "third", *third)
+        for both in merges(judged((), "ours", *ours), judged((), "theirs", *theirs)):
+            again = judged(both, "again", "ship")
+            for log in merges(again, other):
+                assert not blocks(other) or not is_believed(log, again[-1].verdict), log
+                last = judged(log, "last", "ship")
+                assert is_believed(last, last[-1].verdict), last
+
+
+def test_a_hold_of_another_branch_is_told_when_the_logs_were_merged() -> None:
+    ours, theirs = judged((), "ours", "ship", "ship"), judged((), "theirs", "hold")
+    for log in (ours + theirs, theirs + ours):
+        with pytest.raises(EvidenceRefusedError) as caught:
+            refuse_outlived(log, adapter="a", suite="s", verdict=str(ours[-1].verdict), where="log")
+        assert str(caught.value) == (
+            "log: the logs of two branches were merged, and a verdict on this adapter that this one may not have known "
+            "is hold (run 'theirs'); judge again"
+        )
 
 
 def test_no_line_is_lost_when_many_judge_at_once(tmp_path: Path) -> None:
@@ -236,23 +434,23 @@ def write_log(path: Path, *entries: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entries", "line", "found", "wanted"),
+    ("entries", "line", "found", "highest"),
     [
         ([("a", 1), ("a", 3)], 2, 3, 2),
         ([("a", 2)], 1, 2, 1),
         ([("a", 1), ("a", 2), ("b", 2)], 3, 2, 1),
         ([("a", 1), ("a", 0)], 2, 0, 2),
-        ([("a", 1), ("a", 2), ("a", 1), ("a", 4)], 4, 4, 3),
+        ([("a", 1), ("a", 2), ("a", 1), ("a", 5)], 4, 5, 4),
     ],
 )
 def test_the_line_and_the_number_are_told_when_one_is_missing(
-    entries: list[tuple[str, int]], line: int, found: int, wanted: int, tmp_path: Path
+    entries: list[tuple[str, int]], line: int, found: int, highest: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "verdicts.jsonl"
     write_log(path, *entries)
     with pytest.raises(EvidenceRefusedError) as caught:
         read_log(path)
-    why = f"entry {found} of its adapter, but no entry {wanted} before it; lines are missing"
+    why = f"entry {found} of its adapter, where 1 to {highest} can stand; lines are missing"
     assert str(caught.value) == f"{path}:{line}: {why}"
 
 
