@@ -44,7 +44,7 @@ def answer_again(
 def _answers(
     session: ModelSession, suite: Suite, asked: Mapping[str, Sequence[Message]], adapter: str | None
 ) -> dict[str, JudgedAnswer]:
-    from harness.engine.generate import GenerationSettings, answer_tokens
+    from harness.engine.generate import GenerationSettings
 
     decoding, keys = suite.decoding, list(asked)
     settings = GenerationSettings(
@@ -53,7 +53,7 @@ def _answers(
     prompts = session.encode(list(asked.values()))
     found = {}
     for answer in session.generate(prompts, settings, adapter=adapter):
-        prompt, tokens = prompts[answer.index], answer_tokens(session.tokenizer, answer, decoding.stop)
+        prompt, tokens = prompts[answer.index], answer.written
         logprobs = session.token_logprobs(prompt, tokens, adapter=adapter)
         found[keys[answer.index]] = JudgedAnswer(
             text=answer.text,

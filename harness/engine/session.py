@@ -17,7 +17,6 @@ from harness.engine.chat import encode_prompts
 from harness.engine.generate import (
     Generation,
     GenerationSettings,
-    answer_tokens,
     forwarded_tokens,
     generate_wave,
     plan_waves,
@@ -151,8 +150,7 @@ class ModelSession:
             longest = max(map(len, rows), default=0) + settings.max_new_tokens
             if self.engine is not None and self.engine_of(adapter, settings.grammar) and self.engine.has_room(longest):
                 answers = self.engine.answer(list(zip(rows, numbers, strict=True)), settings, adapter=adapter)
-                first = answer_tokens(self.tokenizer, answers[0], settings.stop)
-                self._compare("an answer", adapter, rows[0], first, answers[0].logprob)
+                self._compare("an answer", adapter, rows[0], answers[0].written, answers[0].logprob)
                 return answers
             with self.using(adapter) as ready:
                 return generate_wave(
