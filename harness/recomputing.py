@@ -46,11 +46,14 @@ def _answers(
 ) -> dict[str, JudgedAnswer]:
     from harness.engine.generate import GenerationSettings
 
-    decoding, keys = suite.decoding, list(asked)
+    decoding = suite.decoding
     settings = GenerationSettings(
         max_new_tokens=decoding.max_new_tokens, batch_size=decoding.batch_size, stop=tuple(decoding.stop)
     )
-    prompts = session.encode(list(asked.values()))
+    encoded = session.encode(list(asked.values()))
+    overlong = session.without_room(encoded, adapter=adapter, answer=decoding.max_new_tokens)
+    keys = [key for place, key in enumerate(asked) if place not in overlong]
+    prompts = [ids for place, ids in enumerate(encoded) if place not in overlong]
     found = {}
     for answer in session.generate(prompts, settings, adapter=adapter):
         prompt, tokens = prompts[answer.index], answer.written
