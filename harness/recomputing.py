@@ -44,16 +44,19 @@ def answer_again(
 def _answers(
     session: ModelSession, suite: Suite, asked: Mapping[str, Sequence[Message]], adapter: str | None
 ) -> dict[str, JudgedAnswer]:
-    from harness.engine.generate import GenerationSettings, answer_tokens
+    from harness.engine.generate import GenerationSettings
 
-    decoding, keys = suite.decoding, list(asked)
+    decoding = suite.decoding
     settings = GenerationSettings(
         max_new_tokens=decoding.max_new_tokens, batch_size=decoding.batch_size, stop=tuple(decoding.stop)
     )
-    prompts = session.encode(list(asked.values()))
+    encoded = session.encode(list(asked.values()))
+    overlong = session.without_room(encoded, adapter=adapter, answer=decoding.max_new_tokens)
+    keys = [key for place, key in enumerate(asked) if place not in overlong]
+    prompts = [ids for place, ids in enumerate(encoded) if place not in overlong]
     found = {}
     for answer in session.generate(prompts, settings, adapter=adapter):
-        prompt, tokens = prompts[answer.index], answer_tokens(session.tokenizer, answer, decoding.stop)
+        prompt, tokens = prompts[answer.index], answer.written
         logprobs = session.token_logprobs(prompt, tokens, adapter=adapter)
         found[keys[answer.index]] = JudgedAnswer(
             text=answer.text,

@@ -218,8 +218,8 @@ class ServedAnswer:
 class StoredAnswer:
     """One generated answer. Equality leaves `seconds` out: how long it took is not part of what was answered."""
 
-    tokens: tuple[int, ...]
-    ended: bool  # by an end token, not by the length limit
+    tokens: tuple[int, ...]  # with the end token, where it ended by one
+    ended: bool  # by an end token or a stop text, not by the length limit
     near_tie: bool  # somewhere the two best tokens were so close that rounding could choose between them
     logprob: float  # of the whole answer, in nats
     seconds: float = field(compare=False)

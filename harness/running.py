@@ -267,6 +267,9 @@ class Run:
                 if self._share is not None and not self._share.takes_next():
                     continue
                 row = training_ids(self._session.tokenizer, example.messages, example.target or "")
+                whole = [[*row[0], *row[1][:-1]]]
+                if why := self._session.without_room(whole, adapter=self._suite.candidate, answer=0).get(0):
+                    raise InvalidInputError(f"{example.source}: {why}, or leave the row out")
                 kl = self._session.divergence(*row, adapter=self._suite.candidate)
                 found.append(DriftRow(prompts=name, example_id=example.id, kl=kl, tokens=len(row[1])))
                 progress.advance()

@@ -22,7 +22,9 @@ TEMPLATE = (
 SPECIAL = ["<|im_start|>", "<|im_end|>"]
 
 
-def make_tiny_model(folder: Path, *, seed: int = 0, template: str = TEMPLATE, hidden: int = 32) -> Path:
+def make_tiny_model(
+    folder: Path, *, seed: int = 0, template: str = TEMPLATE, hidden: int = 32, ends: int | list[int] = 1
+) -> Path:
     """Write a model folder: config, safetensors, tokenizer with a chat template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: index for index, token in enumerate([*SPECIAL, *alphabet])}
@@ -47,7 +49,9 @@ def make_tiny_model(folder: Path, *, seed: int = 0, template: str = TEMPLATE, hi
         eos_token_id=1,
         pad_token_id=1,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    model.generation_config.eos_token_id = ends
+    model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from harness.engine.ends import end_tokens
 from harness.engine.rendering import template_problem
 from harness.errors import InvalidInputError
 from harness.limits import TEXT_BYTES, TOKENIZER_BYTES, read_within
@@ -17,7 +18,7 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cl
 
 
 class LocalTokenizer:
-    """What `harness.engine.chat` asks of a tokenizer: its template, token ids, and the end token.
+    """What `harness.engine.chat` asks of a tokenizer: its template, token ids, and the end tokens.
 
     Raises:
         InvalidInputError: files that are missing or cannot be read, or a folder without a usable chat template.
@@ -40,6 +41,7 @@ class LocalTokenizer:
         if end is None:
             raise InvalidInputError(f"{folder}: the tokenizer names no end token")
         self.eos_token_id = end
+        self.end_ids = end_tokens(folder, end)
         if problem := template_problem(self.chat_template, self.special_tokens_map):
             raise InvalidInputError(f"{folder}: the chat template cannot be used: {problem}")
 

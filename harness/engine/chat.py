@@ -66,8 +66,9 @@ def training_ids(tokenizer: Any, messages: Sequence[Message], target: str) -> tu
         )
     answer = whole[len(prompt) :]
     ends = [index for index, token in enumerate(answer) if token in stop_ids(tokenizer)]
-    # What a template writes after the end of the turn (a line break) is never generated, so it is not trained.
-    return prompt, answer[: ends[-1] + 1] if ends else answer
+    # What a template writes after the end of the turn (a line break, the end of the text) is never generated, so it is
+    # not trained; an end that the answer itself spells out is text there and no such token.
+    return prompt, answer[: ends[0] + 1] if ends else answer
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
@@ -79,8 +80,8 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
 
 
 def stop_ids(tokenizer: Any) -> set[int]:
-    """Tokens that end an answer."""
-    return {int(tokenizer.eos_token_id)}
+    """Tokens that end an answer, as whoever read the tokenizer found them in the base model's files."""
+    return set(tokenizer.end_ids)
 
 
 def template_digest(tokenizer: Any) -> str:

@@ -54,7 +54,7 @@ class GenerationSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One answer: token ids without the end token, and whether it ended by itself.
+    """One answer: token ids without the end token, whether it ended by itself, and by which end token.
 
     `logprob` is that of the whole answer with its end, in nats, under the model's own distribution at temperature 1
     (within the grammar, where there is one).
@@ -67,9 +67,15 @@ class Generation:
     tokens: tuple[int, ...]
     text: str
     ended: bool
+    end: int | None  # None where no end token was written: a stop text ended it, or the limit
     near_tie: bool
     logprob: float
     seconds: float
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The tokens with the end token, where it ended by one."""
+        return self.tokens if self.end is None else (*self.tokens, self.end)
 
 
 @dataclass(slots=True)
@@ -84,6 +90,7 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
     near_tie: bool = False
     ended: bool = False
+    end: int | None = None
 
 
 def plan_waves(prompts: Sequence[Sequence[int]], batch_size: int) -> list[list[int]]:
@@ -136,6 +143,7 @@ def generate_wave(
             tokens=tuple(row.tokens),
             text=answer_text(tokenizer, row.tokens, settings.stop),
             ended=row.ended,
+            end=row.end,
             near_tie=row.near_tie,
             logprob=row.logprob,
             seconds=share,
@@ -261,7 +269,7 @@ class _Wave:
     def _is_done(self, row: _Row, token: int) -> bool:
         self._meter.generated_tokens += 1
         if token in self._ends:
-            row.ended = True
+            row.ended, row.end = True, token
             return True
         row.tokens.append(token)
         if self._settings.stop and self._stops(row):
@@ -324,13 +332,6 @@ def _sample(logits: torch.Tensor, temperature: float, draws: np.random.Generator
     chances = torch.softmax(logits.double() / temperature, dim=-1).cumsum(dim=-1)
     place = torch.searchsorted(chances, draws.random() * float(chances[-1]), right=True)
     return min(int(place), len(chances) - 1)
-
-
-def answer_tokens(tokenizer: Any, answer: Generation, stop: Sequence[str]) -> list[int]:
-    """An answer's tokens with the end token, where it ended by that."""
-    stopped = any(text in _decode(tokenizer, answer.tokens) for text in stop)
-    (end,) = stop_ids(tokenizer)
-    return [*answer.tokens, end] if answer.ended and not stopped else list(answer.tokens)
 
 
 def answer_text(tokenizer: Any, tokens: Sequence[int], stop: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.engine.chat import stop_ids
 from harness.errors import BrokenRunError, InvalidInputError
 
 # Patterns. With white space left open, a small model writes line breaks until its budget is spent.
@@ -99,7 +100,8 @@ def compile_grammar(tokenizer: Any, grammar: str) -> CompiledGrammar:
 def _guided_tokenizer(tokenizer: Any) -> Any:
     from llguidance.hf import from_tokenizer
 
-    return from_tokenizer(tokenizer)
+    # A token that the tokenizer does not have is none that a grammar could allow.
+    return from_tokenizer(tokenizer, eos_token=sorted(end for end in stop_ids(tokenizer) if end < len(tokenizer)))
 
 
 def forbidden(states: Sequence[GrammarState], vocabulary: int) -> NDArray[np.float32]:

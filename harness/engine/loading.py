@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from harness.engine.artefacts import ADAPTER_CONFIG, shards_of
 from harness.engine.attention import refuse_other_attention
+from harness.engine.ends import end_tokens
 from harness.errors import InvalidInputError
 from harness.limits import MODEL_JSON_BYTES, TEXT_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES
 
@@ -61,6 +62,7 @@ def load(name: str, folder: Path) -> LoadedModel:
         raise InvalidInputError(f"{name}: the tokenizer has no chat template; use an instruct model")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.end_ids = end_tokens(folder, int(tokenizer.eos_token_id))
     with _in_words(name, folder):
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, attn_implementation="sdpa"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from harness.engine.chat import stop_ids
 from harness.engine.generate import Generation, GenerationSettings, answer_text
 from harness.engine.loglikelihood import Scored, ScoringUnit
 from harness.errors import BrokenRunError
@@ -129,12 +130,16 @@ class Recall:
 
 def read_answers(stored: Sequence[StoredAnswer], tokenizer: Any, settings: GenerationSettings) -> Iterator[Generation]:
     """Stored answers as they were generated."""
+    ends = stop_ids(tokenizer)
     for index, row in enumerate(stored):
+        end = row.tokens[-1] if row.tokens and row.tokens[-1] in ends else None
+        tokens = row.tokens if end is None else row.tokens[:-1]
         yield Generation(
             index=index,
-            tokens=row.tokens,
-            text=answer_text(tokenizer, row.tokens, settings.stop),
+            tokens=tokens,
+            text=answer_text(tokenizer, tokens, settings.stop),
             ended=row.ended,
+            end=end,
             near_tie=row.near_tie,
             logprob=row.logprob,
             seconds=row.seconds,
@@ -143,7 +148,7 @@ def read_answers(stored: Sequence[StoredAnswer], tokenizer: Any, settings: Gener
 
 def _stored(answer: Generation) -> StoredAnswer:
     return StoredAnswer(
-        tokens=answer.tokens,
+        tokens=answer.written,
         ended=answer.ended,
         near_tie=answer.near_tie,
         logprob=answer.logprob,
@@ -162,7 +167,7 @@ def answer_sample(
 
         def disagreement() -> str:
             row, found = stored[place], again(place)
-            if row.near_tie or found.near_tie or (found.tokens, found.ended) == (row.tokens, row.ended):
+            if row.near_tie or found.near_tie or (found.written, found.ended) == (row.tokens, row.ended):
                 return ""
             return f"an answer of {len(row.tokens)} tokens"
 

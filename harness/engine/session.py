@@ -14,10 +14,10 @@ import torch
 from harness.engine.attention import shared_prefix_attention
 from harness.engine.batching import cut_batches
 from harness.engine.chat import encode_prompts
+from harness.engine.context import why_no_room
 from harness.engine.generate import (
     Generation,
     GenerationSettings,
-    answer_tokens,
     forwarded_tokens,
     generate_wave,
     plan_waves,
@@ -81,6 +81,16 @@ class ModelSession:
         self.meter.tokenizer_calls += 1
         return encode_prompts(self.tokenizer, conversations)
 
+    def takes_next(self) -> bool:
+        """Whether the next unit is computed here, and is not another shard's."""
+        return self.share is None or self.share.takes_next()
+
+    def without_room(self, prompts: Sequence[Sequence[int]], *, adapter: str | None, answer: int) -> dict[int, str]:
+        """Which prompts do not fit the model's context together with an answer of so many tokens, and why."""
+        config, virtual = self.base.model.config, self._tuned.virtual_tokens(adapter)
+        found = {i: why_no_room(config, len(ids), answer=answer, virtual=virtual) for i, ids in enumerate(prompts)}
+        return {index: why for index, why in found.items() if why is not None}
+
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -95,7 +105,7 @@ class ModelSession:
         """
         numbers = [0] * len(prompts) if draws is None else draws
         for wave in plan_waves(prompts, settings.batch_size):
-            if self.share is not None and not self.share.takes_next():
+            if not self.takes_next():
                 continue
             rows, drawn = [prompts[index] for index in wave], [numbers[index] for index in wave]
             answers = self._wave(rows, drawn, settings, adapter)
@@ -151,8 +161,7 @@ class ModelSession:
             longest = max(map(len, rows), default=0) + settings.max_new_tokens
             if self.engine is not None and self.engine_of(adapter, settings.grammar) and self.engine.has_room(longest):
                 answers = self.engine.answer(list(zip(rows, numbers, strict=True)), settings, adapter=adapter)
-                first = answer_tokens(self.tokenizer, answers[0], settings.stop)
-                self._compare("an answer", adapter, rows[0], first, answers[0].logprob)
+                self._compare("an answer", adapter, rows[0], answers[0].written, answers[0].logprob)
                 return answers
             with self.using(adapter) as ready:
                 return generate_wave(
@@ -223,7 +232,7 @@ class ModelSession:
 
     def _unit(self, unit: ScoringUnit, adapter: str | None) -> Sequence[Scored | None]:
         """One scoring unit, read back where it is stored."""
-        if self.share is not None and not self.share.takes_next():
+        if not self.takes_next():
             return [None] * len(unit.requests)
 
         def compute(wanted: ScoringUnit) -> list[Scored]:
@@ -278,7 +287,7 @@ class ModelSession:
         head = self._tuned.heads[adapter].weight
         order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
         for first, last in cut_batches([len(prompts[index]) for index in order]):
-            if self.share is not None and not self.share.takes_next():
+            if not self.takes_next():
                 continue
             batch = order[first:last]
             ids = torch.zeros(len(batch), len(prompts[batch[-1]]), dtype=torch.long)

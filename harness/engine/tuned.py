@@ -24,6 +24,7 @@ from harness.engine.artefacts import (
     parse_json,
 )
 from harness.engine.attention import Layers
+from harness.engine.generate import prefix_length
 from harness.engine.loading import LoadedModel
 from harness.engine.lora import ActiveAdapter, switchable
 from harness.engine.virtual import stored_shape, virtual_layers
@@ -156,6 +157,10 @@ class TunedModels:
         head = {HEAD: tensors.pop(HEAD)} if HEAD in tensors else {}
         _refuse_difference(folder, {HEAD: torch.empty(shape, device="meta")}, head)
         return ClassHead(tuple(labels), head[HEAD].to(self._base.device, self._base.model.dtype))
+
+    def virtual_tokens(self, name: str | None) -> int:
+        """How many virtual tokens a result puts before every prompt."""
+        return prefix_length(self._virtual.get(name)) if name is not None else 0
 
     @contextlib.contextmanager
     def using(self, name: str | None) -> Iterator[ReadyModel]:

@@ -157,7 +157,7 @@ class VllmEngine:
                 max_tokens=settings.max_new_tokens,
                 stop=list(settings.stop),
                 stop_token_ids=sorted(stop_ids(self._base.tokenizer)),
-                ignore_eos=True,  # ends are those of the tokenizer, also where the model's own configuration has more
+                ignore_eos=True,  # ends are those of `stop_ids`, whatever vLLM reads of the model
                 logprobs=TWO_BEST,
                 detokenize=bool(settings.stop),
                 skip_special_tokens=False,
@@ -237,12 +237,14 @@ class VllmEngine:
         likely = [sorted((one.logprob for one in place.values()), reverse=True)[:TWO_BEST] for place in answer.logprobs]
         greedy = settings.sampling.temperature == 0
         ends = stop_ids(self._base.tokenizer)
-        kept = tokens[:-1] if tokens and tokens[-1] in ends else tokens
+        end = tokens[-1] if tokens and tokens[-1] in ends else None
+        kept = tokens[:-1] if end is not None else tokens
         return Generation(
             index=index,
             tokens=kept,
             text=answer_text(self._base.tokenizer, kept, settings.stop),
             ended=ended,
+            end=end,
             near_tie=greedy and any(best - second < NEAR_TIE for best, second in likely),
             logprob=sum(place[token].logprob for token, place in zip(tokens, answer.logprobs, strict=True)),
             seconds=seconds,

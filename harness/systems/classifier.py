@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.clock import monotonic_seconds
 from harness.engine.chat import template_digest
 from harness.engine.session import ModelSession
-from harness.records import Example, Prediction
+from harness.records import Example, Prediction, no_answer
 from harness.systems.prompting import BuildPrompt, digest_text
 
 
@@ -40,15 +40,19 @@ class ClassifierSystem:
         return f"chooses one of {len(self.session.labels(self.name))} classes and writes no text of its own"
 
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
-        """The most likely label of each example; `logprob` is that of the label among the classes."""
+        """The most likely label of each example; `logprob` is that of the label among the classes.
+
+        A prompt that the model has no room for has no answer.
+        """
         labels = self.session.labels(self.name)
-        prompts = self.session.encode([self.build_prompt(example) for example in examples])
+        examples, prompts, overlong = self._asked(examples)
+        times = self.samples if dataset == "test" else 1
         started = monotonic_seconds()
         found = list(self.session.classify(prompts, adapter=self.name))
         seconds = (monotonic_seconds() - started) / max(1, len(found))
         for index, logprobs in found:
             best = max(range(len(labels)), key=logprobs.__getitem__)
-            for sample in range(self.samples if dataset == "test" else 1):
+            for sample in range(times):
                 yield Prediction(
                     example_id=examples[index].id,
                     system=self.name,
@@ -61,8 +65,23 @@ class ClassifierSystem:
                     sample=sample,
                     logprob=logprobs[best],
                 )
+        if overlong and self.session.takes_next():
+            for example, why in overlong:
+                for sample in range(times):
+                    yield no_answer(self.name, dataset, example.id, sample, why)
 
     def plan(self, examples: Sequence[Example], dataset: str) -> tuple[int, int, int]:
         """Prompt tokens to forward; nothing is written and nothing is stored."""
-        prompts = self.session.encode([self.build_prompt(example) for example in examples])
+        _, prompts, _ = self._asked(examples)
         return sum(map(len, prompts)), 0, 0
+
+    def _asked(self, examples: Sequence[Example]) -> tuple[list[Example], list[list[int]], list[tuple[Example, str]]]:
+        """The examples and their prompts; apart from them those that the model has no room for, and why."""
+        prompts = self.session.encode([self.build_prompt(example) for example in examples])
+        overlong = self.session.without_room(prompts, adapter=self.name, answer=0)
+        fitting = [place for place in range(len(examples)) if place not in overlong]
+        return (
+            [examples[place] for place in fitting],
+            [prompts[place] for place in fitting],
+            [(examples[place], why) for place, why in overlong.items()],
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.engine.chat import template_digest
 from harness.engine.generate import GenerationSettings, Sampling
 from harness.engine.session import ModelSession
-from harness.records import Example, Prediction
+from harness.records import Example, Prediction, no_answer
 from harness.suite.schema import Decoding
 from harness.systems.prompting import BuildPrompt, digest_text
 
@@ -55,8 +55,11 @@ class LocalSystem:
         return "can write only what its grammar allows" if self.grammar is not None else ""
 
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
-        """Answers wave by wave; test examples are answered `samples` times, the cases of a probe once."""
-        asked, prompts, draws = self._asked(examples, dataset)
+        """Answers wave by wave; test examples are answered `samples` times, the cases of a probe once.
+
+        A prompt that the model has no room for has no answer.
+        """
+        asked, prompts, draws, overlong = self._asked(examples, dataset)
         for answer in self.session.generate(prompts, self._settings(), adapter=self.adapter, draws=draws):
             yield Prediction(
                 example_id=asked[answer.index].id,
@@ -71,10 +74,13 @@ class LocalSystem:
                 near_tie=answer.near_tie,
                 logprob=answer.logprob,
             )
+        if overlong and self.session.takes_next():
+            for example, sample, why in overlong:
+                yield no_answer(self.name, dataset, example.id, sample, why)
 
     def plan(self, examples: Sequence[Example], dataset: str) -> tuple[int, int, int]:
         """What `answer` would do: prompt tokens to forward, answers to decode, and answers that are stored."""
-        _, prompts, draws = self._asked(examples, dataset)
+        _, prompts, draws, _ = self._asked(examples, dataset)
         return self.session.plan_answers(prompts, self._settings(), adapter=self.adapter, draws=draws)
 
     def _settings(self) -> GenerationSettings:
@@ -87,12 +93,21 @@ class LocalSystem:
             grammar=self.grammar,
         )
 
-    def _asked(self, examples: Sequence[Example], dataset: str) -> tuple[list[Example], list[list[int]], list[int]]:
-        """Every answer that is wanted: its example, its prompt, and which of the example's draws it is."""
+    def _asked(
+        self, examples: Sequence[Example], dataset: str
+    ) -> tuple[list[Example], list[list[int]], list[int], list[tuple[Example, int, str]]]:
+        """Every answer that is wanted: its example, its prompt, and which of the example's draws it is.
+
+        Last and apart those that the model has no room for: the example, the draw, and why.
+        """
         times = self.decoding.samples if dataset == "test" else 1
         prompts = self.session.encode([self.build_prompt(example) for example in examples])
+        most = self.decoding.max_new_tokens
+        overlong = self.session.without_room(prompts, adapter=self.adapter, answer=most)
+        fitting = [place for place in range(len(examples)) if place not in overlong]
         return (
-            [example for example in examples for _ in range(times)],
-            [ids for ids in prompts for _ in range(times)],
-            list(range(times)) * len(examples),
+            [examples[place] for place in fitting for _ in range(times)],
+            [prompts[place] for place in fitting for _ in range(times)],
+            list(range(times)) * len(fitting),
+            [(examples[place], draw, why) for place, why in overlong.items() for draw in range(times)],
         )

@@ -81,6 +81,17 @@ def test_a_baseline_with_the_candidates_own_files_is_refused(suite: Path) -> Non
     assert not list(suite.parents[1].glob("reports/tiny/*/manifest.json")), "nothing was judged"
 
 
+def test_a_general_row_that_does_not_fit_the_context_ends_the_run_and_is_named(suite: Path) -> None:
+    rows = [{"prompt": f"say {i} again" if i != 7 else "x" * 2048, "completion": str(i)} for i in range(100)]
+    (suite / "general.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = (suite / "suite.yaml").read_text()
+    (suite / "suite.yaml").write_text(f"{text}  - {{kind: kl_divergence, prompts: general.jsonl, limit: 5.0}}\n")
+    result = harness("run", suite)
+    said = " ".join(result.output.split())
+    assert (result.exit_code, "general.jsonl:8: the prompt has" in said) == (2, True), result.output
+    assert "the model takes 2,048: shorten the prompt, or leave the row out" in said
+
+
 def test_a_run_holds_only_the_files_that_were_admitted(suite: Path) -> None:
     (suite / "candidate" / "tokenizer.json").write_text("{}")
     (suite / "candidate" / "adapter_model.bin").write_bytes(b"\x80")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from tiny_model import attach_as_it_is, load_tiny, make_tiny_adapter, make_tiny_model
 
+from harness.data.local_tokenizer import LocalTokenizer
 from harness.engine.catalogue import locate
-from harness.engine.chat import prompt_ids, training_ids, with_system
+from harness.engine.chat import prompt_ids, stop_ids, training_ids, with_system
+from harness.engine.ends import end_tokens
 from harness.engine.loading import LoadedModel, load
 from harness.engine.meter import Meter
 from harness.engine.session import ModelSession
@@ -32,6 +35,45 @@ def test_training_continues_exactly_where_answering_begins(tiny: LoadedModel) ->
     prompt, answer = training_ids(tiny.tokenizer, ASK, "fine")
     assert prompt == prompt_ids(tiny.tokenizer, ASK)
     assert tiny.tokenizer.decode(answer) == "fine<|im_end|>"
+
+
+TURNS = (
+    "{% for m in messages %}{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant\n{% else %}<|im_start|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("ends", [0, [0, 1], [1]])
+def test_training_ends_with_the_end_of_a_turn_that_only_the_base_model_names(
+    ends: int | list[int], tmp_path: Path
+) -> None:
+    folder = make_tiny_model(tmp_path / "model", template=TURNS, ends=ends)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "eos_token": "<|im_start|>"}))
+    for tokenizer in (load("tiny", folder).tokenizer, LocalTokenizer(folder)):
+        named = {ends} if isinstance(ends, int) else set(ends)
+        assert stop_ids(tokenizer) == {0, *named}, "the end of a text, and of a turn"
+        _, answer = training_ids(tokenizer, ASK, "fine<|im_end|>er")
+        end = "<|im_end|>" if 1 in named else "<|im_end|>\n<|im_start|>"
+        assert tokenizer.decode(answer) == f"fine<|im_end|>er{end}"
+
+
+def test_what_ends_an_answer_is_read_of_the_model_where_no_file_says_how_it_writes(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"text_config": {"eos_token_id": [7, 106]}}')
+    assert end_tokens(tmp_path, 1) == {1, 7, 106}
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": null}')
+    assert end_tokens(tmp_path, 1) == {1}
+
+
+@pytest.mark.parametrize(
+    "named", ['{"eos_token_id": "</s>"}', '{"eos_token_id": [true]}', '{"eos_token_id": -1}', "[]"]
+)
+def test_a_model_whose_end_tokens_cannot_be_read_is_refused(named: str, tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    (folder / "generation_config.json").write_text(named)
+    for read in (lambda: load("tiny", folder), lambda: LocalTokenizer(folder)):
+        with pytest.raises(InvalidInputError, match=r"generation_config.json: (eos_token_id is|must be a JSON object)"):
+            read()
 
 
 def test_a_template_that_puts_something_between_prompt_and_answer_is_refused(tmp_path: Path) -> None:

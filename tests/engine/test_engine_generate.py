@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import load_tiny
+from tiny_model import load_tiny, make_tiny_model
 
 from harness.engine.attention import plain_with_lse, refuse_other_attention
-from harness.engine.chat import encode_prompts
+from harness.engine.chat import encode_prompts, stop_ids
 from harness.engine.generate import (
     Generation,
     GenerationSettings,
@@ -19,7 +20,8 @@ from harness.engine.generate import (
     generate_wave,
     plan_waves,
 )
-from harness.engine.loading import LoadedModel
+from harness.engine.grammar import compile_grammar, forbidden, regex_grammar
+from harness.engine.loading import LoadedModel, load
 from harness.engine.meter import Meter
 from harness.errors import InvalidInputError
 from harness.records import Message
@@ -80,6 +82,37 @@ def test_answers_equal_those_of_transformers(batch_size: int, system: str | None
         if not answer.near_tie:
             assert (list(answer.tokens), answer.ended) == reference(tiny, prompt, 12)
     assert sum(answer.near_tie for answer in found) <= 2
+
+
+@pytest.fixture
+def many_ends(tmp_path: Path) -> LoadedModel:
+    """A model whose generation_config.json names more ends than its tokenizer does."""
+    model = load("tiny", make_tiny_model(tmp_path / "model", ends=[1, *range(100, 130), 5000]))
+    with torch.no_grad():
+        model.model.lm_head.weight *= 8  # so that near ties are rare
+    return model
+
+
+def test_an_answer_ends_by_every_end_token_that_the_base_model_names(many_ends: LoadedModel) -> None:
+    prompts = asked(many_ends)
+    found = answers(many_ends, prompts)
+    for prompt, answer in zip(prompts, found, strict=True):
+        written = many_ends.model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, pad_token_id=1)
+        if not answer.near_tie:
+            assert list(answer.written) == written[0, len(prompt) :].tolist()
+        assert (answer.end in stop_ids(many_ends.tokenizer), answer.end not in (1, None)) == (answer.ended,) * 2
+    assert 10 < sum(answer.ended for answer in found) < len(found)
+    assert sum(answer.near_tie for answer in found) <= 2
+
+
+def test_a_grammar_lets_an_answer_end_by_every_end_token_and_no_sooner(many_ends: LoadedModel) -> None:
+    state = compile_grammar(many_ends.tokenizer, regex_grammar("a+")).begin()
+    (letter,) = many_ends.tokenizer("a", add_special_tokens=False)["input_ids"]
+    allowed = [(forbidden([state], 258)[0] == 0).nonzero()[0].tolist()]
+    state.accept(letter)
+    allowed.append((forbidden([state], 258)[0] == 0).nonzero()[0].tolist())
+    assert allowed == [[letter], [1, letter, *range(100, 130)]]
+    state.accept(110)
 
 
 def test_one_token_answers_need_no_decoding(tiny: LoadedModel) -> None:

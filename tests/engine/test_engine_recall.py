@@ -72,6 +72,19 @@ def test_answers_and_scores_are_computed_once(folder: Path, store: AnswerStore) 
     assert second.meter.stored_answers == 40 and second.meter.stored_scores == len(requests)
 
 
+def test_an_answer_that_is_read_back_ends_by_the_token_that_it_was_written_with(
+    store: AnswerStore, tmp_path: Path
+) -> None:
+    ends = [1, *range(100, 130)]
+    folder = make_tiny_model(tmp_path / "model", ends=ends)
+    make_tiny_adapter(folder, folder / "adapter", seed=0)
+    first, second = session_of(folder, store), session_of(folder, store)
+    before, after = (answer(session, prompts_of(session)) for session in (first, second))
+    assert after == before and second.meter.stored_answers == len(after)
+    assert {found.end for found in after} & set(ends[1:]) and None in {found.end for found in after}
+    assert second.recall is not None and second.recall.recheck(seed=0) >= 1
+
+
 CHANGES: list[tuple[str, Callable[[ModelSession, list[list[int]]], list[Generation]]]] = [
     ("a token", lambda s, p: answer(s, [[*p[0][:-1], 5], *p[1:]])),
     ("the order within a wave", lambda s, p: answer(s, [p[5], *p[1:5], p[0], *p[6:]])),
