@@ -29,6 +29,7 @@ from harness.findings import (
 )
 from harness.gate.deciding import EXIT_CODES
 from harness.gate.evidence import Evidence
+from harness.gate.requirements import refuse_unknown_checks
 from harness.gate.verdict import decide
 from harness.invalid_answers import schema_problems
 from harness.judged import read_verdict, verdict_of
@@ -86,21 +87,27 @@ def judge_run(
     unsigned.
 
     Raises:
-        InvalidInputError: `accepted` names a check that there is not.
+        InvalidInputError: `accepted` names a check that there is not; a verdict that stands is left as it is.
         BrokenRunError: evidence that is incomplete or does not pair.
         EvidenceRefusedError: evidence that changed since the run, or a damaged log.
     """
     require_run(folder)
     with contextlib.ExitStack() as held:
         held.enter_context(hold(folder))
-        # An old verdict must not outlive evidence that turns out to be broken.
-        drop_derived(folder)
-        run = read_run(folder)
+        try:
+            run = read_run(folder)
+            loaded = _own_suite(run)
+        except Exception:
+            drop_derived(folder)  # an old verdict must not outlive evidence that turns out to be broken
+            raise
         if run.manifest.shard is not None:
             raise InvalidInputError(
                 f"{folder}: shard {run.manifest.shard} of a run; `harness merge` puts them together"
             )
-        loaded, judged = _own_suite(run), clock()
+        # Before anything is touched: a slip must not cost the verdict that stands.
+        refuse_unknown_checks(loaded.suite, run.manifest.absent_systems, accepted or {})
+        drop_derived(folder)
+        judged = clock()
         log = log_path(registry, run.manifest.suite) if registry is not None else None
         ledger = registry / run.manifest.suite / LEDGER if registry is not None else None
         if ledger is not None:

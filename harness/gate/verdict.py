@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from harness.errors import InvalidInputError
 from harness.findings import CheckResult, Decision, LookCount, Verdict
 from harness.gate.deciding import decide_from_checks
 from harness.gate.evidence import Evidence, refuse_partial
 from harness.gate.leaks import run_check_despite_leaks
+from harness.gate.requirements import refuse_unknown_checks
 from harness.gate.training import adapter_is_live
 from harness.suite.checks import BetterThan, CheckSpec, Preferred, RecipeBetterThan, ValidOutput
 from harness.suite.schema import Suite
@@ -36,6 +36,7 @@ def decide(
     statistics = suite.statistics
     if statistics.holdout_budget is not None:
         statistics = statistics.model_copy(update={"alpha": statistics.alpha / statistics.holdout_budget})
+    refuse_unknown_checks(suite, evidence.absent, accepted or {})
     refuse_partial(evidence)
     results = [
         _within_budget(result, looks) if _uses_test_set(check) else result
@@ -79,10 +80,6 @@ def _within_budget(result: CheckResult, looks: LookCount | None) -> CheckResult:
 
 
 def _accept(results: list[CheckResult], accepted: Mapping[str, str]) -> list[CheckResult]:
-    unknown = sorted(set(accepted) - {result.name for result in results})
-    if unknown:
-        known = ", ".join(result.name for result in results)
-        raise InvalidInputError(f"--accept-undecided {unknown[0]}: there is no such check; known: {known}")
     return [
         replace(result, accepted=accepted[result.name])
         if result.name in accepted and result.status == "undecided"
