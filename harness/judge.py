@@ -29,6 +29,7 @@ from harness.findings import (
 )
 from harness.gate.deciding import EXIT_CODES
 from harness.gate.evidence import Evidence
+from harness.gate.requirements import refuse_unknown_checks
 from harness.gate.verdict import decide
 from harness.invalid_answers import schema_problems
 from harness.judged import read_verdict, verdict_of
@@ -86,7 +87,7 @@ def judge_run(
     unsigned.
 
     Raises:
-        InvalidInputError: `accepted` names a check that there is not.
+        InvalidInputError: `accepted` names a check that there is not; a verdict that stands is left as it is.
         BrokenRunError: evidence that is incomplete or does not pair.
         EvidenceRefusedError: evidence that changed since the run, or is outdated, or a damaged log; what is outdated
             keeps the verdict that it had.
@@ -95,6 +96,8 @@ def judge_run(
     with contextlib.ExitStack() as held:
         held.enter_context(hold(folder))
         run, loaded = _read_judgeable(folder)
+        # Before anything is touched: a slip must not cost the verdict that stands.
+        refuse_unknown_checks(loaded.suite, run.manifest.absent_systems, accepted or {})
         judged = clock()
         refuse_expired(run, judged)
         log = log_path(registry, run.manifest.suite) if registry is not None else None

@@ -66,7 +66,7 @@ def merge_shards(
             to give than answers.
         EvidenceRefusedError: a shard changed since it was written.
     """
-    shards = _in_order(_found(folders), failed)
+    shards = _in_order([read_run(path) for path in _paths(folders)], failed)
     first = shards[0]
     _refuse_other_suite(first, loaded)
     suite = loaded.suite
@@ -121,16 +121,26 @@ def _refuse_failed(failed: Sequence[Failed], suite: Suite) -> None:
         )
 
 
-def _found(folders: Iterable[Path]) -> list[StoredRun]:
-    """The shards in these folders, each either one itself or a folder of them."""
-    found = []
+def absent_arms(folders: Iterable[Path]) -> Mapping[str, str]:
+    """The arms that took no part in the run of these shards and why, by the first of them, of which all must be like.
+
+    Raises:
+        InvalidInputError: no shards.
+        EvidenceRefusedError: the first changed since it was written.
+    """
+    return read_run(_paths(folders)[0]).manifest.absent_systems
+
+
+def _paths(folders: Iterable[Path]) -> list[Path]:
+    """The folders of the shards in these folders, each either one itself or a folder of them."""
+    found: list[Path] = []
     for folder in folders:
         inside = (
             [folder] if (folder / MANIFEST).is_file() else sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
         )
         if not inside:
             raise InvalidInputError(f"{folder}: no finished shard; `harness run SUITE --shard INDEX/COUNT` makes one")
-        found += [read_run(path) for path in inside]
+        found += inside
     return found
 
 

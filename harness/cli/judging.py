@@ -49,6 +49,7 @@ def run(  # noqa: PLR0913  an argument for each option
     """Train the candidate, compare it with every arm, and decide."""
     from harness.clock import utc_now
     from harness.earlier import AlreadyPromoted, Unchanged
+    from harness.gate.requirements import refuse_unknown_checks
     from harness.judge import judge_run
     from harness.locking import hold_to_lock
     from harness.prepare import read_inputs
@@ -59,6 +60,7 @@ def run(  # noqa: PLR0913  an argument for each option
     folders = project_folders(loaded.folder)
     inputs = read_inputs(loaded, registry=folders.baselines, adapter=adapter.resolve() if adapter else None)
     inputs = hold_to_lock(inputs, required=locked)
+    refuse_unknown_checks(loaded.suite, inputs.absent, given["accepted"])
     say_notes(inputs.warnings, inputs.absent)
     made = _make(inputs, folders, parts, fresh=fresh, locked=locked)
     if isinstance(made, AlreadyPromoted):

@@ -70,13 +70,16 @@ def merge(
     from harness.clock import utc_now
     from harness.engine.local_models import find_local
     from harness.environment import cache_folder
+    from harness.gate.requirements import refuse_unknown_checks
     from harness.judge import judge_run
-    from harness.merging import merge_shards
+    from harness.merging import absent_arms, merge_shards
     from harness.progress import PrintedProgress
     from harness.store.project import project_folders
 
     loaded = load(suite, settings)
     folders = project_folders(loaded.folder)
+    if given["accepted"]:
+        refuse_unknown_checks(loaded.suite, absent_arms(shards), given["accepted"])
     with PrintedProgress() as progress:
         made = merge_shards(
             loaded,

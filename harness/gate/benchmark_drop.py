@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.findings import CheckResult, Status
 from harness.gate.evidence import Evidence
-from harness.gate.results import check_name, check_result
+from harness.gate.results import check_result, drop_name
 from harness.gate.sequential import bet
 from harness.records import BASE_MODEL, BenchmarkResult
 from harness.stats.noninferiority import above_chance, absolute_noninferiority, relative_noninferiority
@@ -20,7 +20,7 @@ def benchmark_drop(check: BenchmarkDrop, evidence: Evidence, statistics: Statist
     base = evidence.benchmarks[check.benchmark, BASE_MODEL]
     tuned = evidence.benchmarks[check.benchmark, evidence.candidate]
     ours, theirs, subjects = _paired_outcomes(tuned, base)
-    name = f"{check_name(check)}/{check.benchmark}"
+    name = drop_name(check)
     n = len(ours)
     if not all(math.isfinite(value) for result in (base, tuned) for o in result.outcomes for value in o.logprobs):
         reason = f"log-probabilities on {check.benchmark} are not finite"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from harness.findings import CheckResult, Comparison, Status
 from harness.gate.comparing import compare_systems, judge_comparison
 from harness.gate.evidence import Evidence
-from harness.gate.results import check_name, check_result
+from harness.gate.results import any_name, check_result, gain_names
 from harness.gate.sequential import bet_on_gain, judge_early, scores_in_order
 from harness.records import Score
 from harness.stats.multiplicity import holm
@@ -22,10 +22,8 @@ def better_than(check: BetterThan, evidence: Evidence, statistics: Statistics) -
 
     When beating any of them is enough, these are shown and one further result decides.
     """
-    wanted = evidence.baselines if check.baselines == "all" else tuple(check.baselines)
-    for baseline in wanted:
-        where = f"[{check.tag}]" if check.tag else ""
-        name = f"{check_name(check)}/{check.scorer}/{baseline}{where}"
+    wanted = gain_names(check, evidence.baselines)
+    for baseline, name in wanted.items():
         if baseline in evidence.absent:
             reason = f"{baseline} did not take part: {evidence.absent[baseline]}"
             yield check_result(check, name, "undecided", reason, baseline=baseline, blocking=False)
@@ -54,7 +52,7 @@ def _any_of(baselines: Sequence[str], check: BetterThan, evidence: Evidence, sta
         reason = f"not shown to beat any of {', '.join(baselines) or 'no baseline'} (smallest adjusted p = {least:.2g})"
     return check_result(
         check,
-        f"{check_name(check)}/{check.scorer}/any",
+        any_name(check),
         status,
         reason,
         observed=least,

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.findings import CheckResult, Estimate, Status
 from harness.gate.evidence import Evidence
-from harness.gate.results import check_name, check_result
+from harness.gate.results import check_result, drop_name
 from harness.records import BASE_MODEL
 from harness.stats.drift import mean_against
 from harness.suite.checks import KLDivergence, LogprobDrop
@@ -17,7 +17,7 @@ from harness.suite.schema import Statistics
 
 def logprob_drop(check: LogprobDrop, evidence: Evidence, statistics: Statistics) -> CheckResult:
     """The paired change in the log-probability of the right choice, against a margin in nats."""
-    name = f"{check_name(check)}/{check.benchmark}"
+    name = drop_name(check)
     base = evidence.benchmarks[check.benchmark, BASE_MODEL]
     before = {outcome.question_id: outcome for outcome in base.outcomes}
     tuned = evidence.benchmarks[check.benchmark, evidence.candidate].outcomes
@@ -38,7 +38,7 @@ def logprob_drop(check: LogprobDrop, evidence: Evidence, statistics: Statistics)
 
 def kl_divergence(check: KLDivergence, evidence: Evidence, statistics: Statistics) -> CheckResult:
     """The mean divergence of the candidate's next-token distribution from the base model's, against a limit."""
-    name = f"{check_name(check)}/{check.prompts}"
+    name = drop_name(check)
     values = [row.kl for row in evidence.drift[check.prompts]]
     if not all(map(math.isfinite, values)):
         return check_result(check, name, "fail", "the divergence is not finite", n=len(values))

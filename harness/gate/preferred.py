@@ -9,7 +9,7 @@ from statistics import fmean
 from harness.findings import CheckResult, Comparison
 from harness.gate.comparing import compare_scores, judge_comparison
 from harness.gate.evidence import Evidence
-from harness.gate.results import check_name, check_result
+from harness.gate.results import check_result, gain_names
 from harness.records import Preference, Score, ScoreResult, Unscored
 from harness.suite.checks import Preferred
 from harness.suite.schema import Statistics
@@ -21,8 +21,7 @@ def preferred(check: Preferred, evidence: Evidence, statistics: Statistics) -> I
     The gain is the mean over the test examples of the preference p, which is the mean of the two orders: 1 when the
     candidate's answer is preferred in both, -1 when the baseline's is. A missing preference counts as -1.
     """
-    for baseline in evidence.baselines if check.baselines == "all" else tuple(check.baselines):
-        name = f"{check_name(check)}/{check.judge}/{baseline}"
+    for baseline, name in gain_names(check, evidence.baselines).items():
         if baseline in evidence.absent:
             reason = f"{baseline} did not take part: {evidence.absent[baseline]}"
             yield check_result(check, name, "undecided", reason, baseline=baseline, blocking=False)

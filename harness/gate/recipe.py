@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from harness.findings import CheckResult, Status
 from harness.gate.evidence import Evidence
-from harness.gate.results import check_name, check_result
+from harness.gate.results import check_result, gain_names
 from harness.records import BEST, WORST, Score, ScoreResult
 from harness.stats.seeds import RecipeResult, compare_over_seeds
 from harness.suite.checks import RecipeBetterThan
@@ -15,8 +15,7 @@ from harness.suite.schema import Statistics
 
 def recipe_better_than(check: RecipeBetterThan, evidence: Evidence, statistics: Statistics) -> Iterator[CheckResult]:
     """The mean gain of the candidate and its replicas over each baseline, with the variance between seeds in it."""
-    for baseline in evidence.baselines if check.baselines == "all" else tuple(check.baselines):
-        name = f"{check_name(check)}/{check.scorer}/{baseline}"
+    for baseline, name in gain_names(check, evidence.baselines).items():
         if baseline in evidence.absent:
             reason = f"{baseline} did not take part: {evidence.absent[baseline]}"
             yield check_result(check, name, "undecided", reason, baseline=baseline, blocking=False)

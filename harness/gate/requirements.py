@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from harness.errors import BrokenRunError, InvalidInputError, did_you_mean
+from harness.gate.results import result_names
 from harness.records import Example, Unscored
 from harness.scoring.apply import ScorerInfo, apply_scorer, corpus_of
 from harness.scoring.declared import scorers_of, validators_of
@@ -160,6 +161,21 @@ def planned_checks(suite: Suite, absent: Collection[str]) -> dict[str, int]:
         else:
             planned[check.kind] += 1
     return {kind: count for kind, count in planned.items() if count}
+
+
+def refuse_unknown_checks(suite: Suite, absent: Collection[str], accepted: Collection[str]) -> None:
+    """Every check that a person lets pass must be one that a verdict of this suite has, without `absent` arms.
+
+    Told from the suite and not from a verdict, so that a slip is found before anything is computed or taken back.
+
+    Raises:
+        InvalidInputError: naming the check, and those that there are.
+    """
+    present = [name for name in suite.baselines if name not in absent]
+    known = [*(name for check in suite.checks for name in result_names(check, present)), "adapter_is_live"]
+    if unknown := sorted(set(accepted).difference(known)):
+        what = f"there is no such check; known: {', '.join(known)}"
+        raise InvalidInputError(f"--accept-undecided {unknown[0]}: {what}{did_you_mean(unknown[0], known)}")
 
 
 def refuse_incomplete_plan(suite: Suite, planned: Mapping[str, int], absent: Mapping[str, str]) -> None:

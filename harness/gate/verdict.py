@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from harness.errors import InvalidInputError
 from harness.findings import CheckResult, Decision, LookCount, Verdict
 from harness.gate.deciding import decide_from_checks
 from harness.gate.evidence import Evidence, refuse_partial
 from harness.gate.leaks import run_check_despite_leaks
+from harness.gate.requirements import refuse_unknown_checks
 from harness.gate.training import adapter_is_live
 from harness.suite.checks import BetterThan, CheckSpec, Preferred, RecipeBetterThan, ValidOutput
 from harness.suite.schema import Suite
@@ -34,6 +34,7 @@ def decide(
         BrokenRunError: an arm whose scores are not exactly those of its data set's examples.
     """
     statistics = suite.statistics.per_look
+    refuse_unknown_checks(suite, evidence.absent, accepted or {})
     refuse_partial(evidence)
     results = [
         _within_budget(result, looks) if _uses_test_set(check) else result
@@ -77,10 +78,6 @@ def _within_budget(result: CheckResult, looks: LookCount | None) -> CheckResult:
 
 
 def _accept(results: list[CheckResult], accepted: Mapping[str, str]) -> list[CheckResult]:
-    unknown = sorted(set(accepted) - {result.name for result in results})
-    if unknown:
-        known = ", ".join(result.name for result in results)
-        raise InvalidInputError(f"--accept-undecided {unknown[0]}: there is no such check; known: {known}")
     return [
         replace(result, accepted=accepted[result.name])
         if result.name in accepted and result.status == "undecided"

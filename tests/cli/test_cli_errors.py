@@ -56,6 +56,14 @@ def test_a_broken_file_is_one_message_with_its_place_and_no_traceback(name: str,
     assert not (tmp_path / "reports").exists()
 
 
+def test_a_slip_in_the_name_of_a_check_is_found_before_a_model_is_loaded(tmp_path: Path) -> None:
+    folder = write_planted(tmp_path / "suites" / "planted", suite=SUITE, model=True)
+    result = harness("run", folder, "--accept-undecided", "better_than", "--reason", "why")
+    assert result.exit_code == 2, result.output
+    assert "--accept-undecided better_than: there is no such check; known: better_than/" in result.stderr
+    assert not (tmp_path / "reports").exists()
+
+
 def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text("suite: [")
     result = harness("--debug", "validate", tmp_path)

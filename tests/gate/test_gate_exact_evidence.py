@@ -25,6 +25,7 @@ from harness.gate.requirements import (
     preferences_wanted,
     refuse_empty_slices,
     refuse_incomplete_plan,
+    refuse_unknown_checks,
     refuse_unknown_scorers,
     refuse_unscorable_examples,
 )
@@ -309,6 +310,7 @@ def test_what_is_left_without_leaks_is_everything_but_the_test_rows() -> None:
 
 
 RECIPE: dict[str, Any] = {"kind": "recipe_better_than"}
+LOGPROBS: dict[str, Any] = {"kind": "logprob_drop", "benchmark": "general"}
 OLD = {"old": {"kind": "adapter", "from": "promoted"}}
 
 
@@ -327,6 +329,28 @@ def test_checks_are_planned_by_baseline_and_kind() -> None:
     fewer = {**expected, "better_than": 2 + 3, "recipe_better_than": 2}
     assert planned_checks(suite, ("third",)) == {**fewer, "valid_output": 2, "benchmark_drop": 1}
     assert planned_checks(suite_of(GAIN), ("bare",)) == {"adapter_is_live": 1}
+
+
+def test_only_the_names_that_a_verdict_has_may_be_accepted_and_they_are_known_before_it() -> None:
+    any_of = {**GAIN, "require": "any", "baselines": ["bare", "second"], "tag": "hard", "name": "some"}
+    checks = GAIN, any_of, RECIPE, {**PREFERRED, "baselines": ["third"]}, VALID, DROP, LOGPROBS
+    checks = (*checks, {"kind": "kl_divergence", "prompts": "general.jsonl"}, {"kind": "healthy_training"})
+    suite = suite_of(*checks, baselines=3)
+    known = [
+        *("better_than/exact_match/bare", "better_than/exact_match/second"),
+        *("some/exact_match/bare[hard]", "some/exact_match/second[hard]", "some/exact_match/any"),
+        *("recipe_better_than/exact_match/bare", "recipe_better_than/exact_match/second", "preferred/strict/third"),
+        *("valid_output", "benchmark_drop/general", "logprob_drop/general", "kl_divergence/general.jsonl"),
+        *("healthy_training", "adapter_is_live"),
+    ]
+    refuse_unknown_checks(suite, {"third"}, known)
+    with pytest.raises(InvalidInputError) as refused:
+        refuse_unknown_checks(suite, {"third"}, ["better_than/exact_match/third"])
+    assert str(refused.value) == (
+        f"--accept-undecided better_than/exact_match/third: there is no such check; known: {', '.join(known)}; "
+        "did you mean 'better_than/exact_match/bare'?"
+    )
+    refuse_unknown_checks(suite, (), ["better_than/exact_match/third"])
 
 
 def test_preferences_are_wanted_once_of_each_baseline_that_has_answers() -> None:

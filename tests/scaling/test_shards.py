@@ -102,6 +102,14 @@ def test_ray_needs_the_number_of_workers(suite: Path) -> None:
     assert (code, "needs --workers" in output) == (2, True), output
 
 
+def test_a_slip_in_the_name_of_a_check_is_refused_before_shards_are_merged(suite: Path, shards: list[Path]) -> None:
+    runs = shards[0].parents[1]
+    before = sorted(runs.iterdir())
+    code, output = call("merge", suite, *shards, "--accept-undecided=better_than", "--reason=why")
+    assert (code, "there is no such check; known: better_than/" in output) == (2, True), output
+    assert sorted(runs.iterdir()) == before
+
+
 def test_the_verdict_on_merged_shards_is_signed_where_there_is_a_key(
     suite: Path, shards: list[Path], tmp_path: Path
 ) -> None:

@@ -111,11 +111,23 @@ def test_a_judgement_that_breaks_leaves_its_start_in_the_log(shipped: Shipped, t
     with pytest.raises(BrokenRunError):
         judge_run(broken, lambda: LATER, registry=shipped.registry)
     assert "judged again since" in refusal(published)
-    with pytest.raises(InvalidInputError):
-        shipped.judge(LATER, accepted={"no such check": "why"})
-    assert [entry.event for entry in read_log(shipped.log)] == ["started", "ship", "started", "started"]
+    assert [entry.event for entry in read_log(shipped.log)] == ["started", "ship", "started"]
     shipped.judge(LATER)
     assert published.verify(now=LATER, history=shipped.log), "until a newer verdict stands"
+
+
+@pytest.mark.parametrize("slip", ["no such check", "better_than", "better_than/exact_match/bar"])
+def test_a_slip_in_the_name_of_a_check_leaves_verdict_and_log_as_they_were(slip: str, shipped: Shipped) -> None:
+    def everything() -> dict[Path, bytes]:
+        places = (*shipped.folder.rglob("*"), *shipped.registry.rglob("*"))
+        return {path: path.read_bytes() for path in places if path.is_file()}
+
+    before = everything()
+    assert shipped.verdict in before and shipped.envelope in before and shipped.log in before
+    with pytest.raises(InvalidInputError, match=r"known: better_than/exact_match/bare, .*adapter_is_live"):
+        shipped.judge(LATER, accepted={slip: "why"})
+    assert everything() == before
+    assert shipped.verify(history=shipped.log)
 
 
 # What is judged again
