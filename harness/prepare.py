@@ -39,9 +39,10 @@ from harness.suite.systems import AdapterSystem, ConstrainedSystem, EndpointSyst
 from harness.suite.training import LOW_RANK
 from harness.systems.judge_model import read_rubric
 from harness.trust.admission import Admitted, admit
-from harness.trust.expected_tensors import read_base
+from harness.trust.expected_tensors import BaseWeights, read_base
 from harness.trust.locks import SuiteLock
 from harness.trust.servable import refuse_unservable
+from harness.trust.targets import refuse_unknown_targets
 
 # Divergences are skewed: with 20 rows the rare large ones are missed, and 12 % of candidates at the limit would pass.
 FEWEST_GENERAL_ROWS = 100
@@ -125,6 +126,7 @@ def read_inputs(loaded: LoadedSuite, *, registry: Path, adapter: Path | None = N
     for name, train in suite.trainings.items():
         if train.quantize is not None and name not in admitted:
             _refuse_quantisation(name, train.quantize)
+    refuse_unknown_targets(loaded, lambda: _local_base(loaded), besides=admitted)
     for name, judge in suite.judges.items():
         read_rubric(name, loaded.resolve(judge.rubric))
     passages, digests = _read_documents(loaded)
@@ -167,12 +169,16 @@ def _admit_given(loaded: LoadedSuite, promoted: PromotedBaseline | None, adapter
         )
     if not folders:
         return {}
-    base = read_base(find_local(suite.model, suite_folder=loaded.folder, cache=cache_folder()))
+    base = _local_base(loaded)
     admitted = {name: admit(folder, base) for name, folder in folders.items()}
     for name, given in admitted.items():
         if promoted is not None and given.folder == promoted.adapter and name != suite.candidate:
             _refuse_other_files(promoted, given)
     return admitted
+
+
+def _local_base(loaded: LoadedSuite) -> BaseWeights:
+    return read_base(find_local(loaded.suite.model, suite_folder=loaded.folder, cache=cache_folder()))
 
 
 def _refuse_other_files(promoted: PromotedBaseline, given: Admitted) -> None:
@@ -186,11 +192,12 @@ def _refuse_other_files(promoted: PromotedBaseline, given: Admitted) -> None:
 
 
 def hold_to_base(inputs: Inputs, base_folder: Path, base_digest: str) -> Inputs:
-    """Hold the adapters to the base model that is now on this machine; says where it is another than at a promotion.
+    """Hold targets and adapters to the base model now on this machine; says where it is another than at a promotion.
 
     Raises:
-        InvalidInputError: an adapter does not go with it, or changed since it was read.
+        InvalidInputError: a target or an adapter does not go with it, or an adapter changed since it was read.
     """
+    refuse_unknown_targets(inputs.loaded, lambda: read_base(base_folder), besides=inputs.admitted)
     if not inputs.admitted:
         return inputs
     base, promoted = read_base(base_folder), inputs.promoted

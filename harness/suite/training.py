@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from harness.limits import ALPHA, RANK
 from harness.suite.declaration import Declaration, Fraction, Number, RowsRef
 
 LOW_RANK = ("lora", "rslora", "dora")  # methods that add a low-rank update to linear layers
@@ -31,8 +32,8 @@ class Train(Declaration):
     objective: Literal["sft", "dpo", "continued_pretraining", "classification"] = "sft"
     rows: RowsRef | None = None  # instead of `data.train`: preferences for dpo, text for continued_pretraining
     quantize: Literal["4bit", "8bit"] | None = None  # the base model while training (QLoRA); it is judged unquantised
-    rank: Annotated[int, Field(ge=1, le=1024)] = 16
-    alpha: Annotated[Number, Field(gt=0)] = 32.0
+    rank: Annotated[int, Field(ge=1, le=RANK)] = 16
+    alpha: Annotated[Number, Field(gt=0, le=ALPHA)] = 32.0
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.05
     targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
     virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 16  # of prefix_tuning and prompt_tuning

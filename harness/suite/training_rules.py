@@ -9,16 +9,24 @@ from harness.suite.source import Path
 from harness.suite.systems import FewShotSystem, RetrievalSystem
 from harness.suite.training import LABELLED, LOW_RANK, VIRTUAL, Train
 
+_NO_TARGETS = {  # that a list of layers may name
+    "all-linear": "is no name of a layer; for every linear layer write `targets: all-linear`",
+    "lm_head": "cannot be a target: servers do not load such adapters",
+}
+
 
 def training_problems(suite: Suite) -> Iterator[tuple[Path, str]]:
     """Whether each training is one that there is, and says nothing that it would not use."""
     for name, train in suite.trainings.items():
-        is_candidate, here = suite.systems[name].role == "candidate", _place_of_training(suite, name)
+        is_candidate, here = suite.systems[name].role == "candidate", place_of_training(suite, name)
         if train.objective in {"dpo", "classification"} and train.method not in LOW_RANK:
             yield (*here, "method"), f"`objective: {train.objective}` is trained with one of {', '.join(LOW_RANK)}"
         for key in sorted(train.model_fields_set):
             if reason := _unused(key, train):
                 yield (*here, key), f"has no effect with {reason}; take it out"
+        for index, target in enumerate(train.targets if isinstance(train.targets, list) else ()):
+            if target in _NO_TARGETS:
+                yield (*here, "targets", index), _NO_TARGETS[target]
         if is_candidate and suite.data.mix is not None and train.objective in {"dpo", "classification"}:
             lacking = "rejected answer" if train.objective == "dpo" else "class"
             yield (
@@ -29,7 +37,8 @@ def training_problems(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield (*here, "seeds"), "several seeds judge the candidate's recipe; a baseline is trained once"
 
 
-def _place_of_training(suite: Suite, name: str) -> Path:
+def place_of_training(suite: Suite, name: str) -> Path:
+    """Where the suite declares how a system is trained."""
     return ("train",) if suite.systems[name].role == "candidate" else ("systems", name, "train")
 
 
@@ -53,7 +62,7 @@ def row_problems(suite: Suite) -> Iterator[tuple[Path, str]]:
     for name, form in taken.items():
         if owner is not None and form != taken[owner]:
             message = f"learns from {form}, and `data.train` has the {taken[owner]} of {owner}; name its own in `rows`"
-            yield _place_of_training(suite, name), message
+            yield place_of_training(suite, name), message
     shared = [name for name, train in trainings.items() if train.is_labelled]
     if not isinstance(data.validation, float) and trainings and not shared:
         message = "no training learns from labelled rows, so none would use these; give a share, such as 10%"

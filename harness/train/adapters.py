@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -24,12 +25,16 @@ class Trainable:
     """A model in training: the weights that learn, how they are kept, and how they are saved."""
 
     def __init__(self, base_model: Any, train: Train, *, base_name: str, task_type: str = "CAUSAL_LM") -> None:
-        """Wrap `base_model`, or copy it for a full fine-tuning; `release` leaves it as it was."""
+        """Wrap `base_model`, or copy it for a full fine-tuning; `release` leaves it as it was.
+
+        Raises:
+            InvalidInputError: `targets` are no layers that a LoRA can be added to.
+        """
         self._base, self._name, self._method = base_model, base_name, train.method
         if train.method == "full":
             self.model = copy.deepcopy(base_model).requires_grad_(True)
         else:
-            self.model = get_peft_model(base_model, peft_config(train, task_type))
+            self.model = _with_adapter(base_model, peft_config(train, task_type))
         # What a saved state holds, by name, before processes share the weights out.
         self.names = tuple(self.model.state_dict() if train.method == "full" else self.parameters)
         counted = [(weight.numel(), weight.requires_grad) for weight in self.model.parameters()]
@@ -90,17 +95,11 @@ class Trainable:
 
 
 def peft_config(train: Train, task_type: str) -> Any:
-    """The PEFT configuration of a declared method.
-
-    Raises:
-        InvalidInputError: a target that cannot be served un-merged as a LoRA.
-    """
+    """The PEFT configuration of a declared method."""
     if train.method == "prefix_tuning":
         return PrefixTuningConfig(task_type=task_type, num_virtual_tokens=train.virtual_tokens)
     if train.method == "prompt_tuning":
         return PromptTuningConfig(task_type=task_type, num_virtual_tokens=train.virtual_tokens)
-    if isinstance(train.targets, list) and "lm_head" in train.targets:
-        raise InvalidInputError("train.targets: `lm_head` cannot be a target: servers do not load such adapters")
     return LoraConfig(
         task_type=task_type,
         r=train.rank,
@@ -110,6 +109,22 @@ def peft_config(train: Train, task_type: str) -> Any:
         use_rslora=train.method == "rslora",
         use_dora=train.method == "dora",
     )
+
+
+def _with_adapter(base_model: Any, config: Any) -> Any:
+    """The base model with an adapter around it; targets were not compared with it where its files do not name them."""
+    try:
+        return get_peft_model(base_model, config)
+    except ValueError as error:
+        if not isinstance(config, LoraConfig):
+            raise
+        modules, named = base_model.named_modules(), config.target_modules
+        shown = named if isinstance(named, str) else ", ".join(sorted(named))
+        known = {name.rpartition(".")[2] for name, module in modules if isinstance(module, torch.nn.Linear)}
+        raise InvalidInputError(
+            f"train.targets: {shown}: no LoRA can be added there; linear layers of "
+            f"the base model: {', '.join(sorted(known - {'lm_head'}))} ({shorten(str(error), 200)})"
+        ) from None
 
 
 def _settle(path: Path, key: str, value: str | None) -> None:

@@ -150,7 +150,7 @@ def _own_modules(found: Mapping[str, Shape]) -> Shapes:
 
 
 def _of_module(config: LowRank, module: str, shape: Shape, path: Path) -> Shapes:
-    own = [config.ranks[name] for name in _endings(module) if name in config.ranks]
+    own = [config.ranks[name] for name in endings(module) if name in config.ranks]
     rank = min(own)[1] if own else config.rank
     place, (outputs, inputs) = f"{PREFIX}{module}", shape
     if module.endswith(".embed_tokens"):
@@ -172,7 +172,7 @@ def _own_biases(base: BaseWeights, targeted: list[str]) -> list[str]:
 
 def _is_target(config: LowRank, module: str) -> bool:
     """As PEFT's `check_target_module_exists` decides, for plain names."""
-    names = _endings(module)
+    names = endings(module)
     if not config.excluded.isdisjoint(names):
         return False
     if config.targets is None:
@@ -184,7 +184,7 @@ def _is_target(config: LowRank, module: str) -> bool:
     return layer in config.layers and not config.targets.isdisjoint(names)
 
 
-def _endings(module: str) -> list[str]:
+def endings(module: str) -> list[str]:
     """The names that a module can be meant by."""
     parts = module.split(".")
     return [".".join(parts[first:]) for first in range(len(parts))]

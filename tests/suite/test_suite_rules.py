@@ -268,6 +268,21 @@ TRAININGS: list[tuple[str, tuple[Change, ...], str]] = [
     ),
     ("no targets", (training("targets: []"),), "5:18 train.targets: "),
     (
+        "the word for every layer as a layer",
+        (training("targets: [all-linear]"),),
+        "5:19 train.targets.0: is no name of a layer; for every linear layer write `targets: all-linear`",
+    ),
+    (
+        "the output layer of a baseline's training",
+        (arm("kind: adapter, train: {targets: [q_proj, lm_head]}"),),
+        "7:50 systems.arm.train.targets.1: cannot be a target: servers do not load such adapters",
+    ),
+    (
+        "an alpha that no adapter may have",
+        (training("alpha: 65537"),),
+        "5:16 train.alpha: must be less than or equal to 65536, not 65537",
+    ),
+    (
         "general rows for preferences",
         (training("objective: dpo"), ("test: test.jsonl", "test: test.jsonl, mix: {from: general.jsonl}")),
         "4:50 data.mix: general rows have no rejected answer, so dpo cannot learn from them",

@@ -208,6 +208,15 @@ def test_a_class_that_is_not_trained_is_refused_where_it_stands(tmp_path: Path) 
         train(tmp_path, declared, labelled(24), odd)
 
 
+@pytest.mark.parametrize("target", ["foo_proj", "self_attn"])
+def test_a_target_that_is_no_linear_layer_is_refused_in_words(target: str, tmp_path: Path) -> None:
+    declared = METHODS["lora"].model_copy(update={"targets": [target]})
+    layers = "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+    message = rf"^train\.targets: {target}: no LoRA can be added there; linear layers of the base model: {layers} \("
+    with pytest.raises(InvalidInputError, match=message):
+        train(tmp_path, declared, labelled(24), labelled(8, 100))
+
+
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
 def test_an_adapter_trained_on_a_quantised_base_is_judged_on_the_base_itself(bits: str, tmp_path: Path) -> None:
     declared = METHODS["lora"].model_copy(update={"quantize": bits})

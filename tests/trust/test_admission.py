@@ -507,3 +507,31 @@ def test_an_adapter_is_held_to_a_base_model_that_came_later(tmp_path: Path, monk
     write_adapter(folder, lora_config(lora_alpha=16))
     with pytest.raises(InvalidInputError, match=f"{folder}: changed since it was read"):
         hold_to_base(inputs, tmp_path / "base", "")
+
+
+TARGETED = SUITE.replace("{learning_rate: 2e-4}", "{learning_rate: 2e-4,\n  targets: [q_proj, v_prj, self_attn, '*']}")
+LAYER_NAMES = "down_proj, embed_tokens, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+NO_LAYERS = (
+    "^suite.yaml:6 train.targets.1: 'v_prj' is no linear layer of the base model; "
+    rf"known: {LAYER_NAMES}; did you mean 'v_proj'\?\n"
+    r"suite.yaml:6 train.targets.2: 'self_attn' is no .*\nsuite.yaml:6 train.targets.3: '\*' is no .*$"
+)
+
+
+def test_a_target_that_is_no_layer_of_the_base_model_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    suite = write_plain_suite(tmp_path, text=TARGETED.replace("smollm2-135m-instruct", "{path: base}"))
+    write_base(suite / "base")
+    with pytest.raises(InvalidInputError, match=NO_LAYERS):
+        read_inputs(load_suite(suite), registry=tmp_path / "baselines")
+    for target in ("q_proj", "self_attn.q_proj", "model.layers.1.mlp.up_proj"):
+        read_inputs(load_suite(suite, {"train.targets": f"[{target}]"}), registry=tmp_path / "baselines")
+
+
+def test_a_target_is_compared_with_a_base_model_that_came_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    suite = write_plain_suite(tmp_path, text=TARGETED)  # its model is not on this machine
+    inputs = read_inputs(load_suite(suite), registry=tmp_path / "baselines")
+    with pytest.raises(InvalidInputError, match=NO_LAYERS):
+        hold_to_base(inputs, write_base(tmp_path / "base"), "")
