@@ -99,7 +99,7 @@ def test_two_runs_are_compared_by_what_they_answered_and_not_by_the_scores_that_
     worse = Fixture(candidate_right=lambda i: i % 2 == 0).write(tmp_path / "worse")
     better = Fixture().write(tmp_path / "better")
     unjudged = facts(compare(worse, better, "--json"))
-    for folder in (worse, better):
+    for folder in (better, worse):
         CliRunner().invoke(main, ["gate", str(folder)])
         written = folder / "scores.jsonl"
         rows = [json.loads(line) for line in written.read_text().splitlines()]
