@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.completion import complete_runs
-from harness.cli.output import Share, json_option, print_json
+from harness.cli.output import FiniteRange, Share, json_option, print_json
 
 if TYPE_CHECKING:
     from harness.comparison import FileComparison
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--candidate-system", help="Which system of the candidate file, when it has several.")
 @click.option("--margin", type=Share(), help="Ship when shown to be less than this much worse; 0.05 or 5%.")
 @click.option("--min-gain", type=Share(), help="Ship when shown to be better by more than this; 0.05 or 5%.")
-@click.option("--alpha", type=click.FloatRange(0.0001, 0.2), default=0.05, show_default=True, help="Error rate.")
+@click.option("--alpha", type=FiniteRange(0.0001, 0.2), default=0.05, show_default=True, help="Error rate.")
 @click.option(
     "--mode",
     type=click.Choice(["fixed", "hybrid", "anytime"]),

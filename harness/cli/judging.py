@@ -181,7 +181,7 @@ def report(run: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option("--replicates", type=click.IntRange(100), default=500, show_default=True, help="Runs of each scenario.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws.")
 @json_option
 def selftest(run: Path, replicates: int, seed: int, as_json: bool) -> None:
     """Measure the gate's own error rates on a stored run, or on the last run of a suite."""

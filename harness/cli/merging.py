@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from harness.cli.output import command_line, finish, json_option, load, suite_options
+from harness.cli.output import FiniteRange, command_line, finish, json_option, load, suite_options
 from harness.cli.verifying import judging_options
 from harness.engine.share import Share, parse_share
 from harness.executors import Executor, LocalExecutor, RayExecutor
@@ -47,8 +47,10 @@ def parts_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--shard", metavar="INDEX/COUNT", help="Compute this part of the run only, from 0; for `harness merge`."
         ),
-        click.option("--worker-gpus", "gpus", type=float, default=0.0, help="GPUs of a Ray worker; 0.5 shares one."),
-        click.option("--worker-cpus", "cpus", type=float, default=1.0, help="CPUs of a Ray worker."),
+        click.option(
+            "--worker-gpus", "gpus", type=FiniteRange(0), default=0.0, help="GPUs of a Ray worker; 0.5 shares one."
+        ),
+        click.option("--worker-cpus", "cpus", type=FiniteRange(0), default=1.0, help="CPUs of a Ray worker."),
         click.option(
             "--executor", type=click.Choice(["local", "ray"]), default="local", help="Who computes the parts."
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,17 @@ class Share(click.ParamType[float]):
             limits = "from 0 to 1" if self._ends else "above 0 and below 1"
             self.fail(f"{value!r} is no share {limits}; write 0.05 or 5%", param, ctx)
         return share
+
+
+class FiniteRange(click.FloatRange):
+    """A number of a range, which `nan` is in by no comparison and in every one that click makes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; a usage error for anything else."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from harness.cli.completion import complete_runs
-from harness.cli.output import json_option, print_json
+from harness.cli.output import FiniteRange, json_option, print_json
 
 if TYPE_CHECKING:
     from harness.parity import ParityReport
@@ -26,7 +26,7 @@ WORDS = {"pass": "served as judged", "fail": "not what was judged", "undecided":
 @click.option("--prompts", type=click.IntRange(1), default=32, show_default=True, help="Test examples, drawn by seed.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=1e-3,
     show_default=True,
     help="Nats per token; a quantised server needs more.",

@@ -88,6 +88,7 @@ def read_datasets(loaded: LoadedSuite) -> Datasets:
     """
     data, sources = loaded.suite.data, _read_sources(loaded)
     _refuse_unused_columns(loaded, sources.values())
+    _refuse_unclustered(loaded, sources)
 
     def read(declared: RowsRef | None, *, labelled: bool) -> tuple[Example, ...]:
         return () if declared is None else to_examples(sources[str(declared)], labelled=labelled)
@@ -167,6 +168,20 @@ def _refuse_unused_columns(loaded: LoadedSuite, sources: Collection[Source]) -> 
         where = f"{loaded.path.name}:{loaded.lines.get('data.columns', 1)} data.columns"
         what = f"no file has a column {', '.join(map(repr, unused))}; their columns are {', '.join(known)}"
         raise InvalidInputError(f"{where}: {what}{did_you_mean(unused[0], known)}")
+
+
+def _refuse_unclustered(loaded: LoadedSuite, sources: Mapping[str, Source]) -> None:
+    """What is judged has the clusters that the suite declares: a file without them would count as independent rows."""
+    data = loaded.suite.data
+    if data.columns.cluster is None:
+        return
+    for name in (str(rows) for rows in (data.test, data.probe) if rows is not None):
+        if not any("cluster" in row.value for row in sources[name].rows):
+            raise InvalidInputError(
+                f"{loaded.path.name}:{loaded.lines.get('data.columns', 1)} data.columns.cluster: {name} has no column "
+                f"{data.columns.cluster!r}, so its rows would count as independent; add the column, or take `cluster` "
+                "out of `data.columns`"
+            )
 
 
 def split_validation(

@@ -26,7 +26,14 @@ def logprob_drop(check: LogprobDrop, evidence: Evidence, statistics: Statistics)
         return check_result(check, name, "fail", f"log-probabilities on {check.benchmark} are not finite", n=len(tuned))
     sizes = Counter(outcome.subject for outcome in tuned)
     shares = [base.weights[outcome.subject] / sizes[outcome.subject] for outcome in tuned]
-    change, test = mean_against(changes, bar=-check.margin, alpha=statistics.alpha, seed=evidence.seed, weights=shares)
+    change, test = mean_against(
+        changes,
+        bar=-check.margin,
+        alpha=statistics.alpha,
+        seed=evidence.seed,
+        weights=shares,
+        resamples=statistics.resamples,
+    )
     status = _status(test.p_value, test.p_reverse, statistics.alpha)
     reason = (
         f"the right choice of {check.benchmark} changed by {change.value:+.3f} nats on average "
@@ -42,7 +49,9 @@ def kl_divergence(check: KLDivergence, evidence: Evidence, statistics: Statistic
     values = [row.kl for row in evidence.drift[check.prompts]]
     if not all(map(math.isfinite, values)):
         return check_result(check, name, "fail", "the divergence is not finite", n=len(values))
-    drift, test = mean_against(values, bar=check.limit, alpha=statistics.alpha, seed=evidence.seed)
+    drift, test = mean_against(
+        values, bar=check.limit, alpha=statistics.alpha, seed=evidence.seed, resamples=statistics.resamples
+    )
     # Less is better: the pass side is the reverse of the test.
     status = _status(test.p_reverse, test.p_value, statistics.alpha)
     reason = (

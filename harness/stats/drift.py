@@ -11,7 +11,13 @@ from harness.stats.paired import DEFAULT_RESAMPLES
 
 
 def mean_against(
-    values: ArrayLike, *, bar: float, alpha: float, seed: int, weights: ArrayLike | None = None
+    values: ArrayLike,
+    *,
+    bar: float,
+    alpha: float,
+    seed: int,
+    weights: ArrayLike | None = None,
+    resamples: int = DEFAULT_RESAMPLES,
 ) -> tuple[Estimate, MeanTest]:
     """Estimate the mean of values (n,) and test it against `bar` in both directions.
 
@@ -19,8 +25,8 @@ def mean_against(
     widens the interval. The test is the more conservative of Student's t and the studentised bootstrap.
 
     Raises:
-        ValueError: fewer than two values, values or weights that are not finite, unequal lengths, or shares that
-            do not sum to 1.
+        ValueError: fewer than two values, values or weights that are not finite, unequal lengths, shares that do
+            not sum to 1, or too few resamples to reach alpha.
     """
     numbers = np.asarray(values, dtype=float)
     n = numbers.size
@@ -37,9 +43,7 @@ def mean_against(
     else:
         test = more_conservative(
             paired_t(numbers, bar=bar, alpha=alpha),
-            studentised_bootstrap(
-                numbers, bar=bar, alpha=alpha, reach=10 * reach, seed=seed, resamples=DEFAULT_RESAMPLES
-            ),
+            studentised_bootstrap(numbers, bar=bar, alpha=alpha, reach=10 * reach, seed=seed, resamples=resamples),
         )
     estimate = Estimate(
         value=float(np.mean(numbers)),
@@ -47,7 +51,6 @@ def mean_against(
         high=test.high,
         confidence=1 - 2 * alpha,
         n=n,
-        method="the more conservative of Student's t and studentised bootstrap "
-        f"({DEFAULT_RESAMPLES} resamples, seed {seed})",
+        method=f"the more conservative of Student's t and studentised bootstrap ({resamples} resamples, seed {seed})",
     )
     return estimate, test

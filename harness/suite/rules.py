@@ -342,6 +342,19 @@ def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
             yield path, f"no such folder: {folder / relative}"
 
 
+def _error_rate(suite: Suite) -> Iterator[tuple[Path, str]]:
+    """Whether the resamples can show what is asked of them: of N, the smallest p-value is 1 / (N + 1)."""
+    statistics = suite.statistics
+    candidates = statistics.holdout_budget or 1
+    if candidates > statistics.alpha * (statistics.resamples + 1) + 1e-9:
+        shared = f", shared out over {candidates:,} candidates," if statistics.holdout_budget else ""
+        yield (
+            ("statistics", "holdout_budget" if statistics.holdout_budget else "alpha"),
+            f"an `alpha` of {statistics.alpha:g}{shared} is less than {statistics.resamples:,} resamples can show, so "
+            f"that nothing could pass; raise `alpha` or `resamples`{', or lower `holdout_budget`' if shared else ''}",
+        )
+
+
 _RULES = (
     _candidate,
     _adapters,
@@ -359,4 +372,5 @@ _RULES = (
     _engine,
     _scorers,
     _confidences,
+    _error_rate,
 )

@@ -15,6 +15,8 @@ from harness.suite.training import Train
 
 # The answer of a closed schema is short; a system that rambles on is cut here, for every arm alike.
 DEFAULT_MAX_NEW_TOKENS = 128
+# Numpy takes seeds up to 2**32 - 1; those of further trainings and processes are counted on from the suite's.
+LARGEST_SEED = 2**31 - 1
 
 Goal = Literal["facts", "tone", "format", "vocabulary", "latency", "refusal"]
 
@@ -113,7 +115,7 @@ class Statistics(Declaration):
     min_effect: OpenFraction = 0.05  # the smallest gain worth having; says how many examples would settle a check
     holdout_budget: Annotated[int, Field(ge=1)] | None = None  # candidates a test set may judge; alpha is shared out
     max_unscored: Fraction = 0.01
-    resamples: Annotated[int, Field(ge=9999)] = 9999
+    resamples: Annotated[int, Field(ge=9999, le=10_000_000)] = 9999
 
     @property
     def per_look(self) -> Statistics:
@@ -130,7 +132,7 @@ class Suite(Declaration):
     goals: Annotated[list[Goal], BeforeValidator(_as_list), Field(alias="goal", min_length=1)] = Field(
         default_factory=list
     )
-    seed: int
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)]
     model: ModelRef
     data: Data
     train: Train | None = None

@@ -213,6 +213,7 @@ def test_what_would_settle_it_belongs_to_what_was_asked(
         (["--look-every", "50"], "--mode hybrid or anytime"),
         (["--mode", "sometimes"], "sometimes"),
         (["--seed", "-1"], "-1"),
+        (["--alpha", "nan"], "'nan' is not a finite number"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: list[str], message: str, tmp_path: Path) -> None:

@@ -33,6 +33,21 @@ def test_every_class_of_failure_has_an_exit_code_that_is_no_decision() -> None:
     assert set(codes.values()) == {ExitCode.BROKE, ExitCode.INVALID, ExitCode.REFUSED}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("selftest", "run", "--seed", "-5"),
+        ("run", "suite", "--workers", "2", "--executor", "ray", "--worker-cpus", "nan"),
+        ("run", "suite", "--workers", "2", "--executor", "ray", "--worker-gpus", "inf"),
+        ("run", "suite", "--workers", "2", "--executor", "ray", "--worker-gpus", "-1"),
+        ("parity", "run", "--endpoint", "http://127.0.0.1:1/v1", "--tolerance", "nan"),
+    ],
+)
+def test_an_option_that_is_no_number_of_its_range_is_named(arguments: tuple[str, ...]) -> None:
+    result = harness(*arguments)
+    assert (result.exit_code, f"Invalid value for '{arguments[-2]}'" in result.output) == (2, True), result.output
+
+
 BROKEN = {
     "suite.yaml": (b"suite: [", "suite.yaml:1:9 "),
     "train.jsonl": (b'{"prompt": "a", "completion": "b"}\n{"prompt": 1}\n', "train.jsonl:2: "),

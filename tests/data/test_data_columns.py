@@ -121,3 +121,22 @@ def test_a_misspelt_column_is_one_problem_at_its_line_and_not_one_of_each_row(co
         "answer",
         "question",
     ]
+
+
+@pytest.mark.parametrize("lacking", ["test", "probe"])
+def test_a_file_that_is_judged_without_the_declared_clusters_is_refused(lacking: str, tmp_path: Path) -> None:
+    suite = write_suite(tmp_path, "{prompt: question, completion: answer, cluster: document}")
+    text = (suite / "suite.yaml").read_text().replace("test: test.csv,", "test: test.csv, probe: probe.csv,")
+    (suite / "suite.yaml").write_text(text)
+    for name in ("test", "probe"):
+        rows = [f"{name} question {i},{i % 2},d{i // 4}" for i in range(20)]
+        (suite / f"{name}.csv").write_text("\n".join(["question,answer,document", *rows]))
+    found = load_datasets(load_suite(suite))  # the rows that are only learned from need none
+    assert [row.cluster for row in found.test[:5]] == ["d0", "d0", "d0", "d0", "d1"]
+    rows = (suite / f"{lacking}.csv").read_text().splitlines()
+    (suite / f"{lacking}.csv").write_text("\n".join(row.rpartition(",")[0] for row in rows))
+    message = rf"^suite.yaml:4 data.columns.cluster: {lacking}.csv has no column 'document', so its rows would count as"
+    with pytest.raises(InvalidInputError, match=message):
+        load_datasets(load_suite(suite))
+    (suite / f"{lacking}.csv").write_text("\n".join(["question,answer,cluster", *rows[1:]]))
+    load_datasets(load_suite(suite))  # a file may call it by the key of the format

@@ -13,6 +13,7 @@ from evidence_factory import SUITE, Fixture
 from harness.cli.main import main
 from harness.records import BenchmarkResult
 
+FINER = "statistics: {alpha: 0.00005, resamples: 29999}\n"
 LOGPROB = SUITE + "  - {kind: logprob_drop, benchmark: general, margin: 0.1}\n"
 KL = SUITE + "  - {kind: kl_divergence, prompts: general.jsonl, limit: 0.1}\n"
 
@@ -46,6 +47,8 @@ TABLE = [
     ("a divergence at the limit is undecided", Fixture(suite_text=KL, drift=rows(0.1, 0.05)), 4),
     ("few rows settle less", Fixture(suite_text=KL, drift=(0.05, 0.09, 0.01)), 4),
     ("missing rows are broken", Fixture(suite_text=KL, drift=()), 1),
+    ("a loss is held at a fine rate", Fixture(suite_text=LOGPROB + FINER, edit_benchmarks=shift(-0.3, 0.2)), 3),
+    ("a divergence is held at a fine rate", Fixture(suite_text=KL + FINER, drift=rows(0.5, 0.1)), 3),
     ("one row is broken", Fixture(suite_text=KL, drift=(0.01,)), 1),
 ]  # fmt: skip
 

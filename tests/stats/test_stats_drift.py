@@ -91,3 +91,10 @@ def test_chance_passes_at_the_stated_rate() -> None:
         for _ in range(300)
     )
     assert passed <= 26  # 300 x 5 % = 15; a correct test exceeds 26 less than once in 200 times
+
+
+def test_a_finer_error_rate_is_shown_by_more_resamples() -> None:
+    with pytest.raises(ValueError, match="9999 resamples cannot reach"):
+        mean_against(VALUES, bar=0.0, alpha=0.00005, seed=2)
+    estimate, _ = mean_against(VALUES, bar=0.0, alpha=0.00005, seed=2, resamples=29_999)
+    assert "(29999 resamples" in estimate.method

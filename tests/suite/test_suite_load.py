@@ -64,6 +64,8 @@ BAD = [
     ("seed: 1", "seed: one", "suite.yaml:2:7 seed: must be a valid integer, not 'one'"),
     ("seed: 1", "seed: true", "suite.yaml:2:7 seed: must be a valid integer, not True"),
     ("seed: 1\n", "", "suite.yaml:1:1 seed: is required"),
+    ("seed: 1", "seed: -1", "suite.yaml:2:7 seed: must be greater than or equal to 0, not -1"),
+    ("seed: 1", f"seed: {2**70}", "suite.yaml:2:7 seed: must be less than or equal to 2147483647, not 1180591620717"),
     ("epochs: 2", "epohcs: 2", "suite.yaml:5:30 train.epohcs: unknown key; did you mean 'epochs'?"),
     ("epochs: 2", "epochs: 2, epochs: 3", "suite.yaml:5:41 train.epochs: duplicate key; first given on line 5"),
     ("1e-4", "no", "suite.yaml:5:24 train.learning_rate: must be a valid number, not 'no'"),

@@ -143,6 +143,9 @@ VALID: dict[str, tuple[Change, ...]] = {
         FROM_A_FOLDER,
         arm("kind: adapter, from: mine, system: other.txt"),
     ),
+    "an error rate that the resamples can just show": (
+        ("checks:\n", "statistics: {alpha: 0.05, holdout_budget: 500}\nchecks:\n"),
+    ),
     "dora on a quantised model": (training("method: dora, quantize: 8bit"),),
     "full": (training("method: full, learning_rate: 1e-5"),),
     "prefix tuning": (training("method: prefix_tuning, virtual_tokens: 8"),),
@@ -597,6 +600,16 @@ EARLY: Change = ("checks:\n", "statistics: {mode: hybrid}\nchecks:\n")
 MMLU: Change = ("checks:\n", "benchmarks: {mmlu: {task: mmlu, per_subject: null}}\nchecks:\n")
 SCHEMA: Change = ("test: test.jsonl", "test: test.jsonl, schema: schema.json")
 REST: list[tuple[str, tuple[Change, ...], str]] = [
+    (
+        "an error rate that the resamples cannot show",
+        (("checks:\n", "statistics: {alpha: 0.00005}\nchecks:\n"),),
+        "9:21 statistics.alpha: an `alpha` of 5e-05 is less than 9,999 resamples can show, so that nothing could pass",
+    ),
+    (
+        "an error rate that is shared out too far",
+        (("checks:\n", f"statistics: {{holdout_budget: {10**7}, resamples: 99999}}\nchecks:\n"),),
+        "9:30 statistics.holdout_budget: an `alpha` of 0.05, shared out over 10,000,000",
+    ),
     (
         "any of several in an early mode",
         (EARLY, more("kind: better_than, require: any")),
