@@ -69,6 +69,18 @@ def test_a_shard_given_twice_is_refused(suite: Path, shards: list[Path]) -> None
     assert (code, "is it already" in output) == (2, True), output
 
 
+def test_shards_of_two_rounds_in_one_folder_are_told_apart(suite: Path, shards: list[Path], tmp_path: Path) -> None:
+    for number, name in enumerate(["first", "second"]):
+        copy = shutil.copytree(shards[0], tmp_path / "all" / name)
+        manifest = json.loads((copy / "manifest.json").read_text())
+        (copy / "manifest.json").write_text(json.dumps({**manifest, "run_id": name, "started": f"202{number}-01-01"}))
+    code, output = call("merge", suite, tmp_path / "all")
+    assert code == 2, output
+    assert "second: shard 0/3 of run second, started 2021-01-01, again" in output
+    assert "first, of run first, started 2020-01-01, is it already" in output
+    assert "remove the folders of the earlier round, or name the shards of one round one by one" in output
+
+
 def test_a_shard_of_another_run_is_refused(suite: Path, shards: list[Path]) -> None:
     code, found = call("run", suite, "--shard", f"0/{SHARDS}", "--set=seed=2", "--json")
     assert code == 0, found
