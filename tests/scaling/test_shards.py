@@ -122,6 +122,12 @@ def test_a_slip_in_the_name_of_a_check_is_refused_before_shards_are_merged(suite
     assert sorted(runs.iterdir()) == before
 
 
+@pytest.mark.parametrize("option", ["--worker-cpus", "--worker-gpus"])
+def test_what_is_for_the_workers_of_ray_is_refused_without_them(option: str, suite: Path) -> None:
+    code, output = call("run", suite, "--workers=2", f"{option}=1")
+    assert (code, f"{option} needs --executor ray" in output) == (2, True), output
+
+
 def test_the_verdict_on_merged_shards_is_signed_where_there_is_a_key(
     suite: Path, shards: list[Path], tmp_path: Path
 ) -> None:
