@@ -154,8 +154,11 @@ def _in_order(shards: Sequence[StoredRun], failed: Sequence[Failed]) -> list[Sto
         index, count = _place(shard)
         counts.add(count)
         if index in by_index:
+            there = by_index[index]
             raise InvalidInputError(
-                f"{shard.folder}: shard {shard.manifest.shard} again; {by_index[index].folder} is it already"
+                f"{shard.folder}: shard {shard.manifest.shard} of run {_round(shard)}, again; {there.folder}, of run "
+                f"{_round(there)}, is it already: remove the folders of the earlier round, or name the shards of one "
+                "round one by one"
             )
         by_index[index] = shard
         _refuse_foreign(shard, shards[0])
@@ -165,6 +168,11 @@ def _in_order(shards: Sequence[StoredRun], failed: Sequence[Failed]) -> list[Sto
     if missing := [index for index in range(counts.pop()) if index not in by_index and index not in given_up]:
         raise InvalidInputError(f"shard {', '.join(map(str, missing))} is missing; a verdict needs all of them")
     return [by_index[index] for index in sorted(by_index)]
+
+
+def _round(shard: StoredRun) -> str:
+    """Which run a shard belongs to, and when it began."""
+    return f"{shard.manifest.run_id.rsplit('-shard-', 1)[0]}, started {shard.manifest.started}"
 
 
 def _place(shard: StoredRun) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from harness.cli.verifying import judging_options
 
 if TYPE_CHECKING:
     from harness.earlier import AlreadyPromoted, Unchanged
+    from harness.judge import Judgement
     from harness.prepare import Inputs
     from harness.store.project import ProjectFolders
 
@@ -47,10 +49,8 @@ def run(  # noqa: PLR0913  an argument for each option
     given: dict[str, Any],
 ) -> None:
     """Train the candidate, compare it with every arm, and decide."""
-    from harness.clock import utc_now
     from harness.earlier import AlreadyPromoted, Unchanged
     from harness.gate.requirements import refuse_unknown_checks
-    from harness.judge import judge_run
     from harness.locking import hold_to_lock
     from harness.prepare import read_inputs
     from harness.store.project import project_folders
@@ -78,8 +78,23 @@ def run(  # noqa: PLR0913  an argument for each option
             f"nothing changed since run {made.folder.name}: it is judged again (--fresh computes anew)", err=True
         )
         made = made.folder
-    judgement = judge_run(made, utc_now, registry=folders.baselines, **given)
-    finish(judgement, as_json=as_json, suite_file=loaded.path)
+    finish(_judge(made, folders.baselines, given), as_json=as_json, suite_file=loaded.path)
+
+
+def _judge(run: Path, registry: Path, given: dict[str, Any]) -> Judgement:
+    """Judge a run, and warn when its verdict was signed before and is not any more."""
+    from harness.clock import utc_now
+    from harness.errors import HarnessError
+    from harness.judge import judge_run
+    from harness.sealing import signed_by
+
+    before = ""
+    with contextlib.suppress(HarnessError, OSError):  # nothing that anyone signed
+        before = signed_by(run)
+    judgement = judge_run(run, utc_now, registry=registry, **given)
+    if before and not judgement.record.signed_by:
+        click.echo(f"warning: the verdict before was signed by {before}; this one is not (--key FILE signs)", err=True)
+    return judgement
 
 
 def _make(
@@ -153,12 +168,9 @@ def train(suite: Path, settings: tuple[str, ...], out: Path, as_json: bool) -> N
 @judging_options
 def gate(run: Path, as_json: bool, given: dict[str, Any]) -> None:
     """Judge a stored run again, without loading a model."""
-    from harness.clock import utc_now
-    from harness.judge import judge_run
     from harness.store.project import project_folders
 
-    registry = project_folders(run).baselines
-    finish(judge_run(run, utc_now, registry=registry, **given), as_json=as_json)
+    finish(_judge(run, project_folders(run).baselines, given), as_json=as_json)
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import signal
+import sys
 from typing import Any
 
 import click
@@ -38,6 +39,7 @@ REMEDIES = {
     errno.EIO: "; look at the disk, then run the command again",
     errno.EROFS: "; make it writable and run the command again",
 }
+KEEPING = ("run", "train")  # commands that store what is finished for the next, but with --fresh
 
 
 class _Failures(click.Group):
@@ -71,7 +73,9 @@ class _Failures(click.Group):
                 index, count = launched()
             if index == 0:  # of several that were started together, one speaks
                 again = command_line() if count == 1 else "start the same `accelerate launch` again"
-                click.echo(f"interrupted; to go on from what is finished: {again}", err=True)
+                keeps = ctx.invoked_subcommand in KEEPING and "--fresh" not in sys.argv[1:]
+                what = "to go on from what is finished" if keeps else "to run it again"
+                click.echo(f"interrupted; {what}: {again}", err=True)
             ctx.exit(int(ExitCode.INTERRUPTED))
 
 

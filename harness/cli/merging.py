@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from harness.cli.output import FiniteRange, command_line, finish, json_option, load, suite_options
 from harness.cli.verifying import judging_options
@@ -36,6 +37,8 @@ def parts_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("--shard is one part of a run, --workers computes all of them: take one of the two")
         if executor != "local" and workers is None:
             raise click.UsageError(f"--executor {executor} needs --workers, the number of parts")
+        if executor != "ray":
+            _refuse_given("cpus", "gpus", needs="--executor ray")
         parts = Parts(
             share=parse_share(shard) if shard is not None else None,
             workers=workers,
@@ -58,6 +61,14 @@ def parts_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         asking = decorate(asking)
     return asking
+
+
+def _refuse_given(*names: str, needs: str) -> None:
+    """Refuse options that would change nothing without another."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name in names and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{parameter.opts[0]} needs {needs}, and would change nothing here")
 
 
 @click.command()

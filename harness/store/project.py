@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+SUITES = "suites"
 MARKS = ("baselines", ".git", "pyproject.toml")
 
 
@@ -18,7 +19,16 @@ class ProjectFolders:
 
 
 def project_folders(suite_folder: Path) -> ProjectFolders:
-    """The nearest folder above the suite with baselines/, .git or pyproject.toml; else the suite's parent."""
+    """The nearest folder above the suite with baselines/, .git or pyproject.toml.
+
+    Where there is none it is the folder that holds `suites`, or else the suite's parent.
+    """
     above = list(suite_folder.resolve().parents)
-    root = next((folder for folder in above if any((folder / mark).exists() for mark in MARKS)), above[0])
+    bare = next((folder.parent for folder in above if folder.name == SUITES), above[0])
+    root = next((folder for folder in above if any((folder / mark).exists() for mark in _marks(folder))), bare)
     return ProjectFolders(root=root, baselines=root / "baselines", reports=root / "reports")
+
+
+def _marks(folder: Path) -> tuple[str, ...]:
+    """What tells that a folder is a project's root; among suites, one may be called `baselines`."""
+    return tuple(mark for mark in MARKS if not (mark == "baselines" and folder.name == SUITES))

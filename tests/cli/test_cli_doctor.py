@@ -12,6 +12,7 @@ from test_cli_imports import HEAVY, modules_after
 
 from harness.cli.main import main
 from harness.engine.local_models import CATALOGUE
+from harness.store.project import project_folders
 
 MODEL = "model smollm2-135m-instruct"
 ESSENTIAL = ["Python", "libraries", "torch", "cache folder", "reports folder"]
@@ -88,6 +89,20 @@ def test_a_machine_is_ready_when_every_essential_line_passes(machine: Path) -> N
     assert lines[-1] == "ready: all 5 essential lines pass"
     assert str(machine / "cache") in lines[4] and str(machine / "project" / "reports") in lines[5]
     assert [name for name, finding in findings().items() if finding["essential"]] == ESSENTIAL
+
+
+@pytest.mark.parametrize("suite", ["suites/tiny", "tiny"])
+@pytest.mark.parametrize("among", [None, "baselines"])
+def test_the_reports_folder_is_that_of_a_run_when_nothing_marks_the_project(
+    suite: str, among: str | None, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = machine / "unmarked"
+    (project / suite).mkdir(parents=True)
+    if among is not None and suite.startswith("suites"):
+        (project / "suites" / among).mkdir()
+    monkeypatch.chdir(project)
+    assert project_folders(project / suite).reports == project / "reports"
+    assert findings()["reports folder"]["found"].startswith(f"{project / 'reports'} can be written to")
 
 
 def test_nothing_is_left_behind_or_fetched(machine: Path) -> None:

@@ -111,5 +111,27 @@ def test_an_interrupted_command_prints_how_to_go_on(sent: signal.Signals, tmp_pa
             process.kill()
     # Python ends by the signal itself, which a shell shows as 130 too, when it came while a text was executed.
     assert process.returncode in {ExitCode.INTERRUPTED, -signal.SIGINT}
-    assert said.splitlines()[-1].endswith(f"harness selftest '{run}' --replicates 10000000")
+    assert said.splitlines()[-1] == f"interrupted; to run it again: harness selftest '{run}' --replicates 10000000"
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "how"),
+    [
+        (("run", "mine"), "to go on from what is finished"),
+        (("train", "mine", "--out", "adapter"), "to go on from what is finished"),
+        (("run", "mine", "--fresh"), "to run it again"),
+        (("plan", "mine"), "to run it again"),
+    ],
+)
+def test_only_a_command_that_stores_what_is_finished_goes_on_from_it(
+    arguments: tuple[str, ...], how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.suite.load.load_suite", interrupt)
+    monkeypatch.setattr(sys, "argv", ["harness", *arguments])
+    result = harness(*arguments)
+    assert result.exit_code == ExitCode.INTERRUPTED
+    assert result.stderr == f"interrupted; {how}: harness {' '.join(arguments)}\n"

@@ -69,6 +69,18 @@ def test_a_shard_given_twice_is_refused(suite: Path, shards: list[Path]) -> None
     assert (code, "is it already" in output) == (2, True), output
 
 
+def test_shards_of_two_rounds_in_one_folder_are_told_apart(suite: Path, shards: list[Path], tmp_path: Path) -> None:
+    for number, name in enumerate(["first", "second"]):
+        copy = shutil.copytree(shards[0], tmp_path / "all" / name)
+        manifest = json.loads((copy / "manifest.json").read_text())
+        (copy / "manifest.json").write_text(json.dumps({**manifest, "run_id": name, "started": f"202{number}-01-01"}))
+    code, output = call("merge", suite, tmp_path / "all")
+    assert code == 2, output
+    assert "second: shard 0/3 of run second, started 2021-01-01, again" in output
+    assert "first, of run first, started 2020-01-01, is it already" in output
+    assert "remove the folders of the earlier round, or name the shards of one round one by one" in output
+
+
 def test_a_shard_of_another_run_is_refused(suite: Path, shards: list[Path]) -> None:
     code, found = call("run", suite, "--shard", f"0/{SHARDS}", "--set=seed=2", "--json")
     assert code == 0, found
@@ -108,6 +120,12 @@ def test_a_slip_in_the_name_of_a_check_is_refused_before_shards_are_merged(suite
     code, output = call("merge", suite, *shards, "--accept-undecided=better_than", "--reason=why")
     assert (code, "there is no such check; known: better_than/" in output) == (2, True), output
     assert sorted(runs.iterdir()) == before
+
+
+@pytest.mark.parametrize("option", ["--worker-cpus", "--worker-gpus"])
+def test_what_is_for_the_workers_of_ray_is_refused_without_them(option: str, suite: Path) -> None:
+    code, output = call("run", suite, "--workers=2", f"{option}=1")
+    assert (code, f"{option} needs --executor ray" in output) == (2, True), output
 
 
 def test_the_verdict_on_merged_shards_is_signed_where_there_is_a_key(

@@ -112,6 +112,14 @@ def test_a_verdict_is_signed_by_the_file_the_variable_or_the_text_in_it(key: Pat
         assert base64.b64decode(key.read_text().splitlines()[1])[-32:] not in everything
 
 
+def test_a_warning_tells_when_a_signed_verdict_is_replaced_by_one_that_is_not(key: Path, tmp_path: Path) -> None:
+    folder, key_id = Fixture().write(tmp_path / "run"), read_public_key(Path(f"{key}.pub")).keyid
+    assert "warning:" not in gate(folder).output + gate(folder, "--key", key).output + gate(folder, "--key", key).output
+    told = f"warning: the verdict before was signed by {key_id}; this one is not (--key FILE signs)"
+    assert told in gate(folder).output.splitlines()
+    assert "warning:" not in gate(folder).output, "there is none that was signed before"
+
+
 def test_the_signature_holds_for_another_implementation(key: Path, tmp_path: Path) -> None:
     folder = Fixture().write(tmp_path / "run")
     gate(folder, "--key", key)
