@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.suite.declaration import OTHER_MODELS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
@@ -29,7 +31,4 @@ CATALOGUE = {
 
 def not_in_catalogue(name: str) -> str:
     """What is wrong with a bare name that stands for no model, and what to write instead."""
-    return (
-        f"model '{name}' is not in the catalogue ({', '.join(sorted(CATALOGUE))}); "
-        "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
-    )
+    return f"model '{name}' is not in the catalogue ({', '.join(sorted(CATALOGUE))}); {OTHER_MODELS}"
