@@ -20,12 +20,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from harness.engine.local_models import CATALOGUE, CatalogueEntry, find_local
+from harness.engine.local_models import find_local
 from harness.engine.rendering import render_conversations
 from harness.environment import cache_folder, value
 from harness.errors import HarnessError
 from harness.limits import TEXT_BYTES, read_within
 from harness.store.project import project_folders
+from harness.suite.catalogue import CATALOGUE, CatalogueEntry
 
 PACKAGE = "lora-harness"
 CACHE_BYTES = 2 * 10**9  # the catalogue's model takes a quarter of it; answers and trainings come beside it

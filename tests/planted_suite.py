@@ -68,13 +68,18 @@ def clean_rows() -> dict[str, Rows]:
 def write_planted(
     folder: Path, change: Callable[[dict[str, Rows]], object] | None = None, *, suite: str = SUITE, model: bool = False
 ) -> Path:
-    """Write the suite with its rows changed in place by `change`; with a tokenizer where `model` is asked for."""
+    """Write the suite with its rows changed in place by `change`; with a tokenizer where `model` is asked for.
+
+    Else its model is one of the hub that is not on this machine.
+    """
     rows = clean_rows()
     if change is not None:
         change(rows)
     folder.mkdir(parents=True, exist_ok=True)
     for name, own in rows.items():
         write_rows(folder / f"{name}.jsonl", own)
+    if not model:
+        suite = suite.replace("{path: model}", f"{{hub: not/here, revision: {'a' * 40}}}")
     (folder / "suite.yaml").write_text(suite, encoding="utf-8")
     if model:
         write_tokenizer(folder / "model")

@@ -36,6 +36,9 @@ ALL_ARMS = SUITE.replace(
 
 
 def inputs_of(project: Path, text: str = SUITE, **sizes: int) -> Inputs:
+    model = project / "suites" / "plain" / "model"  # of one arm
+    model.mkdir(parents=True, exist_ok=True)
+    (model / "config.json").write_text("{}")
     return read_inputs(load_suite(write_plain_suite(project, text=text, **sizes)), registry=project / "baselines")
 
 

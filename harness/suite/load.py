@@ -16,6 +16,7 @@ from harness.errors import InvalidInputError, did_you_mean
 from harness.limits import YAML_BYTES, read_within
 from harness.suite import source
 from harness.suite.checks import CheckSpec
+from harness.suite.declaration import HubModel, LocalModel
 from harness.suite.rules import file_problems, semantic_problems
 from harness.suite.schema import Suite
 from harness.suite.systems import SystemSpec
@@ -160,7 +161,7 @@ def _problem(error: dict[str, Any], document: source.Document) -> source.Problem
     path = _in_document(error["loc"], document.data)
     kind = error["type"]
     if kind == "extra_forbidden":
-        return source.Problem(document.position(path, of_key=True), path, _unknown_key(path))
+        return source.Problem(document.position(path, of_key=True), path, _unknown_key(path, document.data))
     if kind == "missing":
         missing = (*path, error["loc"][-1])
         return source.Problem(document.position(path), missing, "is required")
@@ -174,6 +175,8 @@ def _problem(error: dict[str, Any], document: source.Document) -> source.Problem
         return source.Problem(document.position(path), path, message)
     given = error.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) or given is None else ""
+    if kind == "value_error":  # of a validator of our own
+        return source.Problem(document.position(path), path, error["msg"].removeprefix("Value error, "))
     message = error["msg"][:1].lower() + error["msg"][1:]
     return source.Problem(document.position(path), path, message.replace("input should be", "must be") + shown)
 
@@ -196,16 +199,17 @@ def _in_document(loc: tuple[str | int, ...], data: Any) -> source.Path:
     return tuple(path)
 
 
-def _unknown_key(path: source.Path) -> str:
-    names = sorted(set(_known_keys(path[:-1])))
+def _unknown_key(path: source.Path, data: Any) -> str:
+    names = sorted(set(_known_keys(path[:-1], data)) - {str(path[-1])})
     return "unknown key" + (did_you_mean(str(path[-1]), names) or f"; known here: {', '.join(names)}")
 
 
-def _known_keys(path: source.Path) -> Iterator[str]:
-    """The keys that the declarations allow in the mapping at `path` (all members of a union)."""
+def _known_keys(path: source.Path, data: Any) -> Iterator[str]:
+    """The keys that the declarations allow in the mapping at `path` of the document."""
     models: list[Any] = [Suite]
     for part in path:
-        models = [step for model in models for step in _step(model, part)]
+        data = data[part]
+        models = [step for model in models for step in _step(model, part) if _is_meant(step, data)]
     for model in models:
         if isinstance(model, type) and issubclass(model, BaseModel):
             yield from (field.alias or name for name, field in model.model_fields.items())
@@ -220,6 +224,16 @@ def _step(model: Any, part: str | int) -> Iterator[Any]:
         yield from _members(get_args(model)[1])
     elif get_origin(model) is list:
         yield from _members(get_args(model)[0])
+
+
+def _is_meant(model: Any, written: Any) -> bool:
+    """Whether a mapping is of this member of a union by its `kind`, where the member has one."""
+    if not (isinstance(model, type) and issubclass(model, BaseModel) and isinstance(written, dict)):
+        return True
+    if model in {HubModel, LocalModel}:
+        return model is (LocalModel if {"hub", "revision"}.isdisjoint(written) else HubModel)
+    kind = model.model_fields.get("kind")
+    return kind is None or not get_args(kind.annotation) or written.get("kind") in get_args(kind.annotation)
 
 
 def _members(annotation: Any) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 
 from harness.records import FEWEST_SEEDS
+from harness.suite.catalogue import CATALOGUE, not_in_catalogue
 from harness.suite.checks import (
     BenchmarkDrop,
     BetterThan,
@@ -18,7 +19,7 @@ from harness.suite.checks import (
     ValidOutput,
 )
 from harness.suite.connections import connection_problems, served_problems
-from harness.suite.declaration import RowsRef
+from harness.suite.declaration import LocalModel, ModelRef, RowsRef
 from harness.suite.schema import Suite
 from harness.suite.scorers import BrierScorer, RegexScorer
 from harness.suite.source import Document, Path, Problem
@@ -26,6 +27,7 @@ from harness.suite.systems import (
     AdapterSystem,
     ConstrainedSystem,
     EndpointSystem,
+    PromptSystem,
     RetrievalSystem,
 )
 from harness.suite.training import Train
@@ -42,7 +44,7 @@ def semantic_problems(suite: Suite, document: Document) -> Iterator[Problem]:
 
 
 def file_problems(suite: Suite, document: Document, folder: FilePath) -> Iterator[Problem]:
-    """Every file that the suite names and that is not in its folder."""
+    """Every file and every model that the suite names and that is not there."""
     for path, message in _files(suite, folder):
         yield Problem(document.position(path), path, message)
 
@@ -329,6 +331,13 @@ def named_folders(suite: Suite) -> Iterator[tuple[Path, str]]:
             yield ("benchmarks", name, "task"), benchmark.task
 
 
+def _models(suite: Suite) -> Iterator[tuple[Path, ModelRef]]:
+    yield ("model",), suite.model
+    for name, spec in suite.systems.items():
+        if isinstance(spec, PromptSystem) and spec.model is not None:
+            yield ("systems", name, "model"), spec.model
+
+
 def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
     # Those of `os.path` find no file under a name that the operating system refuses, such as too long a one.
     for path, relative in named_files(suite):
@@ -340,6 +349,11 @@ def _files(suite: Suite, folder: FilePath) -> Iterator[tuple[Path, str]]:
                 yield path, f"'{relative}' is neither `mmlu` nor a folder with a task.yaml in {folder}"
         elif not os.path.isdir(folder / relative):
             yield path, f"no such folder: {folder / relative}"
+    for path, model in _models(suite):
+        if isinstance(model, str) and model not in CATALOGUE:
+            yield path, not_in_catalogue(model)
+        if isinstance(model, LocalModel) and not os.path.isfile(folder / model.path / "config.json"):
+            yield (*path, "path"), f"no such model: {folder / model.path} is no folder with a config.json and weights"
 
 
 def _error_rate(suite: Suite) -> Iterator[tuple[Path, str]]:

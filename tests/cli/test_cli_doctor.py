@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from test_cli_imports import HEAVY, modules_after
 
 from harness.cli.main import main
-from harness.engine.local_models import CATALOGUE
 from harness.store.project import project_folders
+from harness.suite.catalogue import CATALOGUE
 
 MODEL = "model smollm2-135m-instruct"
 ESSENTIAL = ["Python", "libraries", "torch", "cache folder", "reports folder"]

@@ -55,7 +55,10 @@ def test_the_columns_that_are_renamed_are_known_by_their_keys() -> None:
 BAD = [
     ("{train: a, test: {hub: owner/set, split: test}}", "4:24 data.test.revision: is required"),
     (f"{{train: a, test: {{hub: owner/set, revision: {COMMIT}}}}}", "4:24 data.test.split: is required"),
-    ("{train: a, test: {hub: owner/set, revision: main, split: test}}", "data.test.revision: string should match"),
+    (
+        "{train: a, test: {hub: owner/set, revision: main, split: test}}",
+        "data.test.revision: must be a commit, 40 hexadecimal digits",
+    ),
     (f"{{train: a, test: {{hub: set, revision: {COMMIT}, split: test}}}}", "data.test.hub: string should match"),
     (
         f"{{train: a, test: {{hub: a/b, revision: {COMMIT}, split: a, splt: b}}}}",

@@ -211,6 +211,7 @@ def test_a_refused_override_is_told_exactly(overrides: dict[str, str], lines: li
 
 
 TWICE = "suite.yaml:3:1 seed: duplicate key; first given on line 2"
+FORMS = "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
 TOLD = [
     ("seed: 1", "seed: @", ["suite.yaml:2:7 not valid YAML: found character '@' that cannot start any token"]),
     ("seed: 1", "seed: 1\nseed: 2\nsed: 3", [TWICE, "suite.yaml:4:1 sed: unknown key; did you mean 'seed'?"]),
@@ -221,6 +222,29 @@ TOLD = [
         "suite.yaml:5:58 train.early_stopping.zzzz: unknown key; known here: checks_per_epoch, min_delta, patience",
     ]),
     ("role: baseline", "rolle: baseline", ["suite.yaml:8:24 systems.bare.rolle: unknown key; did you mean 'role'?"]),
+    ("kind: valid_output", "kind: valid_output, tag: shifted", [
+        "suite.yaml:11:26 checks.1.tag: unknown key; known here: bar, blocking, kind, name, on, reason, rule",
+    ]),
+    ("kind: valid_output", "kind: valid_output, bars: 0.9", [
+        "suite.yaml:11:26 checks.1.bars: unknown key; did you mean 'bar'?",
+    ]),
+    ("smollm2-135m-instruct", "meta-llama/Llama-3.2-1B", [
+        f"suite.yaml:3:8 model: 'meta-llama/Llama-3.2-1B' is no name of the catalogue; {FORMS}",
+    ]),
+    ("smollm2-135m-instruct", "./model", [f"suite.yaml:3:8 model: './model' is no name of the catalogue; {FORMS}"]),
+    ("smollm2-135m-instruct", "{hub: a/b}", ["suite.yaml:3:8 model.revision: is required"]),
+    ("smollm2-135m-instruct", "{hub: a/b, revision: main}", [
+        "suite.yaml:3:29 model.revision: must be a commit, 40 hexadecimal digits, and not 'main'; a branch or a tag "
+        "may move",
+    ]),
+    ("smollm2-135m-instruct", f"{{hub: a/b, revision: {'a' * 40}, path: x}}", [
+        "suite.yaml:3:71 model.path: unknown key; known here: hub, revision",
+    ]),
+    ("smollm2-135m-instruct", "{pth: x}", [
+        "suite.yaml:3:8 model.path: is required",
+        "suite.yaml:3:9 model.pth: unknown key; did you mean 'path'?",
+    ]),
+    ("smollm2-135m-instruct", "5", ["suite.yaml:3:8 model: must be a valid string, not 5"]),
     ("{kind: better_than}", "{kind: better_than, baslines: []}", [
         "suite.yaml:10:25 checks.0.baslines: unknown key; did you mean 'baselines'?",
     ]),

@@ -735,6 +735,7 @@ WITH_FILES = changed(
     ("{epochs: 2, seeds: 3}", "{epochs: 2, seeds: 3, rows: own.jsonl}"),
     ("quantize: 4bit", "quantize: 4bit, rows: other-rows.jsonl"),
     ("{kind: better_than}", "{kind: better_than}\n  - {kind: kl_divergence, prompts: general.jsonl}"),
+    ("model: smollm2-360m-instruct", "model: {path: larger}"),
 )
 NAMED = [
     ("rows.jsonl", "4:15 data.train"),
@@ -755,7 +756,9 @@ def write(folder: Path) -> Path:
     names = [name for name, _ in NAMED]
     for name in [*names, "wordy.txt"]:
         (folder / name).write_text("{}\n")
-    (folder / "manual").mkdir()
+    for name in ("manual", "larger"):
+        (folder / name).mkdir()
+    (folder / "larger" / "config.json").write_text("{}")
     (folder / "suite.yaml").write_text(WITH_FILES)
     return folder
 
@@ -779,6 +782,30 @@ def test_documents_must_be_a_folder(instead: str, tmp_path: Path) -> None:
         (tmp_path / "manual").write_text("text")
     with pytest.raises(InvalidInputError, match=r":13:40 systems\.manual\.documents: no such folder: .*manual$"):
         load_suite(tmp_path)
+
+
+IN_NO_CATALOGUE = (
+    "model 'smollm2' is not in the catalogue (smollm2-135m-instruct); "
+    "for the hub write `model: {hub: OWNER/NAME, revision: COMMIT}`, for a folder `model: {path: FOLDER}`"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("larger}}", "nowhere}}", "11:40 systems.larger.model.path: no such model: nowhere is no folder with a config"),
+        ("{path: larger}", "smollm2", f"11:33 systems.larger.model: {IN_NO_CATALOGUE}"),
+        ("-135m-instruct", "", f"3:8 model: {IN_NO_CATALOGUE}"),
+        ("smollm2-135m-instruct", "{path: manual}", "3:15 model.path: no such model: manual is no folder with a con"),
+    ],
+)
+def test_a_model_must_be_there(old: str, new: str, expected: str, tmp_path: Path) -> None:
+    text = changed(WITH_FILES, (old, new))
+    (write(tmp_path) / "suite.yaml").write_text(text)
+    with pytest.raises(InvalidInputError) as caught:
+        load_suite(tmp_path)
+    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(f"suite.yaml:{expected}")
+    parse_suite(text, tmp_path / "suite.yaml", {}, files=False)  # of a stored run, wherever it is read
 
 
 @pytest.mark.parametrize(

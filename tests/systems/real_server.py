@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from harness.engine.catalogue import _fetch
-from harness.engine.local_models import CATALOGUE
 from harness.environment import cache_folder
 from harness.files import new_folder
+from harness.suite.catalogue import CATALOGUE
 
 MODEL = CATALOGUE["smollm2-135m-instruct"]
 # Beside the converted model; read at import, since tests of the command line give the rest of a run another cache.
