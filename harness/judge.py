@@ -164,6 +164,13 @@ def _own_suite(run: StoredRun) -> LoadedSuite:
     loaded = parse_suite(run.suite_text, run.folder / "suite.yaml", run.manifest.overrides, files=False)
     if loaded.digest != run.manifest.digests.get("suite"):
         raise EvidenceRefusedError(f"{run.folder / 'suite.yaml'}: not the suite that the manifest binds")
+    for name in ("suite", "seed"):  # of which paths are made, and draws
+        said, bound = getattr(run.manifest, name), getattr(loaded.suite, name)
+        if said != bound:
+            raise EvidenceRefusedError(
+                f"{run.folder / MANIFEST}: {name}: {said!r}, and the suite that it binds says {bound!r}; "
+                "run the suite again"
+            )
     return loaded
 
 
