@@ -178,6 +178,7 @@ def _look(run: StoredRun, loaded: LoadedSuite, record: RunRecord) -> Look:
     return Look(
         test_digest=run.manifest.digests[str(loaded.suite.data.test)],
         candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
+        suite_digest=loaded.digest,
         run_id=run.manifest.run_id,
         judged=record.judged,
         decision=record.verdict.decision,
@@ -191,6 +192,7 @@ def _count_look(run: StoredRun, loaded: LoadedSuite, ledger: Path | None) -> Loo
         read_looks(ledger),
         test_digest=run.manifest.digests[str(loaded.suite.data.test)],
         candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
+        suite_digest=loaded.digest,
     )
     return LookCount(number=number, budget=loaded.suite.statistics.holdout_budget, recorded=ledger.is_file())
 
