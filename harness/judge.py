@@ -167,6 +167,13 @@ def _own_suite(run: StoredRun) -> LoadedSuite:
     loaded = parse_suite(run.suite_text, run.folder / "suite.yaml", run.manifest.overrides, files=False)
     if loaded.digest != run.manifest.digests.get("suite"):
         raise EvidenceRefusedError(f"{run.folder / 'suite.yaml'}: not the suite that the manifest binds")
+    for name in ("suite", "seed"):  # of which paths are made, and draws
+        said, bound = getattr(run.manifest, name), getattr(loaded.suite, name)
+        if said != bound:
+            raise EvidenceRefusedError(
+                f"{run.folder / MANIFEST}: {name}: {said!r}, and the suite that it binds says {bound!r}; "
+                "run the suite again"
+            )
     return loaded
 
 
@@ -174,6 +181,7 @@ def _look(run: StoredRun, loaded: LoadedSuite, record: RunRecord) -> Look:
     return Look(
         test_digest=run.manifest.digests[str(loaded.suite.data.test)],
         candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
+        suite_digest=loaded.digest,
         run_id=run.manifest.run_id,
         judged=record.judged,
         decision=record.verdict.decision,
@@ -187,6 +195,7 @@ def _count_look(run: StoredRun, loaded: LoadedSuite, ledger: Path | None) -> Loo
         read_looks(ledger),
         test_digest=run.manifest.digests[str(loaded.suite.data.test)],
         candidate_digest=run.manifest.digests[f"adapter:{loaded.suite.candidate}"],
+        suite_digest=loaded.digest,
     )
     return LookCount(number=number, budget=loaded.suite.statistics.holdout_budget, recorded=ledger.is_file())
 

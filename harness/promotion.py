@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import Clock
-from harness.errors import InvalidInputError
-from harness.files import hold
+from harness.errors import EvidenceRefusedError, InvalidInputError
+from harness.files import hold, make_folder
 from harness.judged import suite_of, verdict_of
 from harness.store.baselines import (
     LARGEST_COMMITTED_ADAPTER,
     RECORD_VERSION,
     BaselineRecord,
     adapter_size,
+    list_baselines,
     write_baseline,
 )
 from harness.store.facts import read_records
 from harness.store.project import project_folders
 from harness.store.runs import ADAPTER, VERDICT, StoredRun, read_run, require_run
+from harness.suite.schema import Suite
+from harness.suite.systems import AdapterSystem
+from harness.trust.digests import digest_tree
 from harness.trust.history import log_path
 from harness.trust.verify import verify_adapter
 
@@ -33,7 +37,8 @@ def promote_run(
 
     Raises:
         InvalidInputError: the run did not ship, or the name is taken.
-        EvidenceRefusedError: evidence, adapter or verdict are not what they were.
+        EvidenceRefusedError: evidence, adapter or verdict are not what they were, or the run was not compared with the
+            adapter in force.
     """
     require_run(run)
     with hold(run):  # so that no other verdict comes between its reading and its copying
@@ -72,8 +77,28 @@ def _promote(
         overrides=stored.manifest.overrides,
         note=note,
     )
-    folder = write_baseline(place, record, _outcomes(stored, suite.candidate), run)
+    make_folder(place / suite.suite)
+    with hold(place / suite.suite):  # so that no other adapter comes into force between the two
+        _refuse_not_compared(stored, suite, record, place)
+        folder = write_baseline(place, record, _outcomes(stored, suite.candidate), run)
     return folder, stays or folder / ADAPTER
+
+
+def _refuse_not_compared(stored: StoredRun, suite: Suite, wanted: BaselineRecord, place: Path) -> None:
+    """Where the suite compares with the promoted adapter, it must be the one that is in force now, or none twice."""
+    arms = [
+        name for name, spec in suite.systems.items() if isinstance(spec, AdapterSystem) and spec.source == "promoted"
+    ]
+    held = next((record for record, on in list_baselines(place) if on and record.suite == suite.suite), None)
+    if held is not None and held.adapter_files == wanted.adapter_files:
+        return  # it is in force itself
+    now = digest_tree(held.adapter_files) if held is not None else None
+    if any(stored.manifest.digests.get(f"adapter:{name}") != now for name in arms):
+        stands = f"{held.name} is in force" if held is not None else "none is in force"
+        raise EvidenceRefusedError(
+            f"{stored.folder}: not compared with what it would take the place of: {stands}, and this run was made "
+            f"when another or none was ({', '.join(arms)}); run the suite again, then promote that run"
+        )
 
 
 def _outcomes(stored: StoredRun, candidate: str) -> list[dict[str, Any]]:

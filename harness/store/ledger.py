@@ -1,4 +1,4 @@
-"""The committed count of looks: each candidate that a test set has judged, once."""
+"""The committed count of looks: each candidate that a suite has judged on a test set, once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ LEDGER = "looks.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One candidate judged on one test set, by digest, the first time."""
+    """One candidate judged by one suite on one test set, by digest, the first time."""
 
     test_digest: str
     candidate_digest: str
+    suite_digest: str
     run_id: str
     judged: str  # ISO 8601, UTC
     decision: str
@@ -29,14 +30,22 @@ def read_looks(ledger: Path) -> tuple[Look, ...]:
     return read_records(Look, ledger) if ledger.is_file() else ()
 
 
-def look_number(looks: Sequence[Look], *, test_digest: str, candidate_digest: str) -> int:
-    """The place of this candidate among those that the test set has judged, from 1; a repeat keeps its place."""
-    seen = list(dict.fromkeys(look.candidate_digest for look in looks if look.test_digest == test_digest))
-    return seen.index(candidate_digest) + 1 if candidate_digest in seen else len(seen) + 1
+def look_number(looks: Sequence[Look], *, test_digest: str, candidate_digest: str, suite_digest: str) -> int:
+    """The place of this candidate and suite among the looks at the test set, from 1; a repeat keeps its place.
+
+    Another suite is another look: of several scorers, seeds or bars on one candidate, one passes by luck as of several
+    candidates.
+    """
+    found = [(look.candidate_digest, look.suite_digest) for look in looks if look.test_digest == test_digest]
+    seen, own = list(dict.fromkeys(found)), (candidate_digest, suite_digest)
+    return seen.index(own) + 1 if own in seen else len(seen) + 1
 
 
 def record_look(ledger: Path, look: Look) -> None:
     """Append a look; one that is in the ledger already is free."""
-    pair = (look.test_digest, look.candidate_digest)
-    if pair not in {(earlier.test_digest, earlier.candidate_digest) for earlier in read_looks(ledger)}:
+    if _key(look) not in {_key(earlier) for earlier in read_looks(ledger)}:
         append_line(ledger, json.dumps(to_plain(look)))
+
+
+def _key(look: Look) -> tuple[str, str, str]:
+    return look.test_digest, look.candidate_digest, look.suite_digest

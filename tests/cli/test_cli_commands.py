@@ -340,7 +340,14 @@ def test_history_lists_the_looks_whose_runs_are_gone(tmp_path: Path) -> None:
     for candidate in ("a", "b"):
         record_look(
             ledger,
-            Look(test_digest="t" * 64, candidate_digest=candidate, run_id="r", judged="2026-01-01", decision="hold"),
+            Look(
+                test_digest="t" * 64,
+                candidate_digest=candidate,
+                suite_digest="s",
+                run_id="r",
+                judged="2026-01-01",
+                decision="hold",
+            ),
         )
     found = harness("history", suite)
     assert found.output.count("only its look at the test set is recorded (hold)") == 2

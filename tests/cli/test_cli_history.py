@@ -181,7 +181,14 @@ def test_runs_without_a_verdict_that_holds_are_left_out_and_named(project: Path)
 
 def test_a_look_without_a_run_is_told(project: Path) -> None:
     add_run(project, 1, lambda i: True)
-    look = Look(test_digest="t" * 64, candidate_digest="e" * 64, run_id="older", judged="2026", decision="hold")
+    look = Look(
+        test_digest="t" * 64,
+        candidate_digest="e" * 64,
+        suite_digest="s" * 64,
+        run_id="older",
+        judged="2026",
+        decision="hold",
+    )
     record_look(project / "baselines" / "fixture" / "looks.jsonl", look)
     result = history(project)
     assert "1 run on test set tttttttttttt; 2 candidates looked at it" in result.stdout

@@ -49,7 +49,14 @@ class Scenario:
 
 def looked_at(project: Path) -> None:
     """Another candidate's look at the test set, which a ledger is for."""
-    look = Look(test_digest="t" * 64, candidate_digest="e" * 64, run_id="earlier", judged="", decision="hold")
+    look = Look(
+        test_digest="t" * 64,
+        candidate_digest="e" * 64,
+        suite_digest="s" * 64,
+        run_id="earlier",
+        judged="",
+        decision="hold",
+    )
     record_look(project / "baselines" / "fixture" / "looks.jsonl", look)
 
 

@@ -115,20 +115,41 @@ def test_a_budget_divides_alpha_and_once_spent_nothing_passes(tmp_path: Path) ->
     assert gate(folders[0]).exit_code == 0, "a candidate that was judged within the budget keeps its place"
 
 
+def test_another_suite_is_another_look_and_the_same_judgement_again_is_free(tmp_path: Path) -> None:
+    budgeted = SUITE.replace("checks:", "statistics: {holdout_budget: 2}\nchecks:")
+    texts = [budgeted.replace("99.5%", bar) for bar in ("99.5%", "99.4%", "99.3%")]
+    folders = [Fixture(suite_text=text).write(tmp_path / f"run{i}") for i, text in enumerate(texts)]
+    assert [gate(folder).exit_code for folder in (*folders, *folders)] == [0, 0, 4, 0, 0, 4]
+    assert "may judge 2" in gate(folders[2]).output
+    assert gate(replace(Fixture(), suite_text=texts[1]).write(tmp_path / "repeat")).exit_code == 0
+
+
 def test_a_look_keeps_its_place_and_another_test_set_counts_anew(tmp_path: Path) -> None:
     ledger = tmp_path / "looks.jsonl"
-    for test, candidate in (("t1", "a"), ("t1", "b"), ("t1", "a"), ("t2", "c")):
+    for test, candidate, suite in (
+        ("t1", "a", "s"), ("t1", "b", "s"), ("t1", "a", "s"), ("t2", "c", "s"), ("t1", "a", "other"),
+    ):  # fmt: skip
         record_look(
             ledger,
-            Look(test_digest=test, candidate_digest=candidate, run_id="r", judged="2026-01-01", decision="hold"),
+            Look(
+                test_digest=test,
+                candidate_digest=candidate,
+                suite_digest=suite,
+                run_id="r",
+                judged="2026-01-01",
+                decision="hold",
+            ),
         )
     looks = read_looks(ledger)
-    assert len(looks) == 3
+    assert len(looks) == 4
     numbers = [
-        look_number(looks, test_digest=test, candidate_digest=candidate)
-        for test, candidate in (("t1", "a"), ("t1", "b"), ("t1", "new"), ("t2", "c"), ("t3", "a"))
-    ]
-    assert numbers == [1, 2, 3, 1, 1]
+        look_number(looks, test_digest=test, candidate_digest=candidate, suite_digest=suite)
+        for test, candidate, suite in (
+            ("t1", "a", "s"), ("t1", "b", "s"), ("t1", "a", "other"), ("t1", "b", "other"), ("t1", "new", "s"),
+            ("t2", "c", "s"), ("t3", "a", "s"),
+        )
+    ]  # fmt: skip
+    assert numbers == [1, 2, 3, 4, 4, 1, 1]
 
 
 def test_a_check_may_be_of_one_slice(tmp_path: Path) -> None:

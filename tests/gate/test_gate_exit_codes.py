@@ -173,6 +173,22 @@ def test_gate_refuses_evidence_when_a_file_changed(name: str, tmp_path: Path) ->
     assert name in result.output
 
 
+@pytest.mark.parametrize(("field", "said"), [("suite", "../../evil"), ("suite", "other"), ("seed", 4)])
+@pytest.mark.parametrize("command", ["gate", "report"])
+def test_nothing_is_written_elsewhere_when_the_manifest_names_another_suite_than_its_own(
+    command: str, field: str, said: object, tmp_path: Path
+) -> None:
+    folder = Fixture().write(tmp_path / "reports" / "fixture" / "run")
+    (tmp_path / "baselines").mkdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, field: said}))
+    before = sorted(tmp_path.parent.rglob("*"))
+    result = CliRunner().invoke(main, [command, str(folder)])
+    assert result.exit_code == 5
+    assert f"manifest.json: {field}: {said!r}, and the suite that it binds says" in result.output
+    assert sorted(tmp_path.parent.rglob("*")) == before
+
+
 def test_gate_refuses_evidence_when_a_file_is_missing_or_added(tmp_path: Path) -> None:
     folder = Fixture().write(tmp_path / "run")
     (folder / "adapter" / "extra.bin").write_bytes(b"x")

@@ -298,7 +298,9 @@ def registry_entries(folder: Path) -> dict[str, Entry]:
     registry = folder / "baselines"
     promoted(run, registry)
     suite = registry / "fixture"
-    look = Look(test_digest="t", candidate_digest="c", run_id="r", judged="2026-01-01", decision="ship")
+    look = Look(
+        test_digest="t", candidate_digest="c", suite_digest="s", run_id="r", judged="2026-01-01", decision="ship"
+    )
     record_look(suite / "looks.jsonl", look)
     server = folder / "served"
     placed = place(server, ship(folder / "project"))
@@ -377,7 +379,7 @@ def feed_record_file(registry: Path, name: str, content: bytes) -> bool:
 def feed_looks(path: Path, content: bytes) -> bool:
     with replaced(path, content):
         looks = read_looks(path)
-    return look_number(looks, test_digest="t", candidate_digest="c") >= 1
+    return look_number(looks, test_digest="t", candidate_digest="c", suite_digest="s") >= 1
 
 
 def feed_placed(server: Path, path: Path, content: bytes) -> bool:

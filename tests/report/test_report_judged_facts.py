@@ -250,7 +250,14 @@ def test_a_damaged_neighbour_is_passed_over(tmp_path: Path, damaged: str) -> Non
 def test_looks_of_runs_that_are_gone_are_history_without_a_score(tmp_path: Path) -> None:
     registry = tmp_path / "baselines"
     looks = [
-        Look(test_digest=test * 64, candidate_digest="e" * 64, run_id=run, judged="2025-12-31", decision="hold")
+        Look(
+            test_digest=test * 64,
+            candidate_digest="e" * 64,
+            suite_digest="s" * 64,
+            run_id=run,
+            judged="2025-12-31",
+            decision="hold",
+        )
         for test, run in (("t", "20251231-090000-a"), ("u", "20251231-100000-a"))
     ]
     (registry / "fixture").mkdir(parents=True)

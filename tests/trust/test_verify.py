@@ -20,8 +20,10 @@ from harness.cli.main import main
 from harness.errors import EvidenceRefusedError
 from harness.judge import judge_run
 from harness.limits import TEXT_BYTES
+from harness.records import Prediction
 from harness.store.baselines import find_promoted
-from harness.trust.digests import digest_bytes
+from harness.store.runs import evidence_digests
+from harness.trust.digests import digest_bytes, digest_files, digest_tree
 from harness.trust.sign import sign
 from harness.trust.verdicts import ArmCount, SealedVerdict, parse_verdict, verdict_bytes
 from harness.trust.verify import CLOCK_SKEW, verify_adapter
@@ -414,6 +416,59 @@ def test_promotion_needs_a_ship_verdict_and_fills_the_registry(tmp_path: Path) -
     assert json.loads(listed.output)["baselines"] == [
         {"suite": "fixture", "name": "first", "promoted": promoted, "in_force": True}
     ]
+
+
+COMPARED = SUITE.replace("benchmarks:", "  previous: {kind: adapter, role: baseline, from: promoted}\nbenchmarks:")
+
+
+def compared(project: Path, name: str, previous: Path | None, *, suite: str = COMPARED) -> Path:
+    """A run on an adapter of its own, made when the adapter of another run was in force, or none; it ships."""
+
+    def answers(rows: list[Prediction]) -> list[Prediction]:
+        bare = [row for row in rows if row.system == "bare"]
+        return [*rows, *(replace(row, system="previous") for row in bare if previous is not None)]
+
+    folder = Fixture(suite_text=suite, edit_predictions=answers).write(project / "reports" / "fixture" / name)
+    (folder / "adapter" / "adapter_model.safetensors").write_text(name)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if suite == COMPARED and previous is None:
+        manifest["absent_systems"] = {"previous": "nothing was promoted yet"}
+    elif previous is not None:
+        manifest["planned"]["previous/test"] = manifest["planned"]["bare/test"]
+        manifest["systems"].append({**manifest["systems"][1], "name": "previous", "kind": "adapter"})
+        manifest["digests"]["adapter:previous"] = digest_tree(digest_files(previous / "adapter"))
+    manifest["evidence"] = evidence_digests(folder)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    judged = harness("gate", folder)
+    assert judged.exit_code == 0, judged.output
+    return folder
+
+
+def test_an_adapter_that_was_not_compared_with_the_one_in_force_is_not_promoted(tmp_path: Path) -> None:
+    (tmp_path / "baselines").mkdir()
+    weak, strong = compared(tmp_path, "weak", None), compared(tmp_path, "strong", None)
+    assert harness("promote", strong).exit_code == 0
+    refused = harness("promote", weak)
+    assert refused.exit_code == 5
+    assert "strong is in force, and this run was made when another or none was (previous)" in refused.output
+    late = compared(tmp_path, "late", weak)
+    assert harness("promote", late).exit_code == 5, "compared with what never was in force"
+    better = compared(tmp_path, "better", strong)
+    assert harness("promote", strong, "--name", "again").exit_code == 0, "it is the one in force"
+    assert harness("promote", better).exit_code == 0
+    (tmp_path / "baselines" / "fixture" / "promoted.json").unlink()
+    gone = harness("promote", compared(tmp_path, "next", better))
+    assert (gone.exit_code, "none is in force, and this run was made when another" in gone.output) == (5, True)
+
+
+def test_any_adapter_that_shipped_is_promoted_when_the_suite_does_not_compare_with_the_one_in_force(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "baselines").mkdir()
+    for name in ("first", "second"):
+        assert harness("promote", compared(tmp_path, name, None, suite=SUITE)).exit_code == 0
+    promoted = find_promoted(tmp_path / "baselines", "fixture")
+    assert promoted is not None and promoted.record.name == "second"
 
 
 def test_what_was_held_since_is_not_promoted(shipped: Shipped, tmp_path: Path) -> None:
