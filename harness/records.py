@@ -73,6 +73,9 @@ class Prediction:
     logprob: float | None = None  # of the whole answer with its end, in nats; None where the model does not tell
 
 
+NOT_FINITE = "the model's log-probabilities are not finite"  # why there is no answer of a model that computed one
+
+
 def no_answer(system: str, dataset: str, example_id: str, sample: int, why: str | None = None) -> Prediction:
     """What stands where there is no answer, or none yet."""
     return Prediction(

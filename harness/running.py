@@ -88,7 +88,7 @@ class Run:
                 self._read_late[path] = files
         if session.engine is not None:
             session.engine.start()
-        self._probe_baselines()
+        self._probe_given()
         if store is not None:
             from harness.engine.recall import Recall
 
@@ -121,17 +121,23 @@ class Run:
         trained = [name for name in suite.trainings if name != suite.candidate]
         return folders | {name: self._folder / TRAINED / name for name in (*trained, *suite.replicas)}
 
-    def _probe_baselines(self) -> None:
-        """Refuse a baseline made elsewhere that is broken in a way that its files do not show: it is easy to beat."""
+    def _probe_given(self) -> None:
+        """Refuse an adapter made elsewhere that is broken in a way that its files do not show.
+
+        A baseline is then easy to beat, and a candidate has no answers to judge. A candidate without effect is judged.
+        """
         from harness.engine.chat import with_system
 
         rows = self._inputs.datasets.test[:PROBED_ROWS]
-        for name, given in self._inputs.baseline_adapters.items():
+        probed = {name: given for name, given in self._inputs.admitted.items() if name not in self._inputs.absent}
+        for name, given in probed.items():
             ids = self._session.encode([with_system(row.messages, self._inputs.prompts[name]) for row in rows])
             tuned, base = (self._session.next_token_logits(ids, adapter=adapter) for adapter in (name, None))
             if not tuned.isfinite().all():
-                raise InvalidInputError(f"{given.folder}: the logits of baseline {name} are not finite")
-            if not self._session.labels(name) and float((tuned - base).abs().max()) <= LIVE_LOGIT_DIFFERENCE:
+                raise InvalidInputError(f"{given.folder}: the logits of {name} are not finite; train it again")
+            if name == self._suite.candidate or self._session.labels(name):
+                continue
+            if float((tuned - base).abs().max()) <= LIVE_LOGIT_DIFFERENCE:
                 raise InvalidInputError(
                     f"{given.folder}: baseline {name} has no effect: its logits are the base model's; take it out"
                 )
@@ -267,10 +273,7 @@ class Run:
                 if self._share is not None and not self._share.takes_next():
                     continue
                 row = training_ids(self._session.tokenizer, example.messages, example.target or "")
-                whole = [[*row[0], *row[1][:-1]]]
-                if why := self._session.without_room(whole, adapter=self._suite.candidate, answer=0).get(0):
-                    raise InvalidInputError(f"{example.source}: {why}, or leave the row out")
-                kl = self._session.divergence(*row, adapter=self._suite.candidate)
+                kl = self._session.divergence(*row, adapter=self._suite.candidate, where=example.source)
                 found.append(DriftRow(prompts=name, example_id=example.id, kl=kl, tokens=len(row[1])))
                 progress.advance()
         return sorted(found, key=lambda row: (row.prompts, row.example_id))

@@ -8,6 +8,7 @@ and waiting rows are taken in as soon as a quarter of the slots is free.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,7 +58,8 @@ class Generation:
     """One answer: token ids without the end token, whether it ended by itself, and by which end token.
 
     `logprob` is that of the whole answer with its end, in nats, under the model's own distribution at temperature 1
-    (within the grammar, where there is one).
+    (within the grammar, where there is one). Where it is not finite the model computed numbers that are none, and what
+    it wrote is no answer.
 
     `near_tie` says that at some token the two best logits were nearer to each other than float32 can tell apart
     reliably; another batch shape may then give another answer.
@@ -256,12 +258,17 @@ class _Wave:
         logprobs = (logits.gather(1, at).squeeze(1) - torch.logsumexp(logits, dim=-1)).tolist()
         for place, row in enumerate(chosen):
             row.logprob += logprobs[place]
+            if not math.isfinite(row.logprob):  # whatever would be chosen from here on means nothing
+                done.append(first + place)
+                continue
             if row.grammar is not None:
                 row.grammar.accept(tokens[place])
             if self._is_done(row, tokens[place]):
                 done.append(first + place)
         assert self._slots is not None
         for slot in reversed(done):
+            if not math.isfinite(self._active[slot].logprob):
+                self._slots.wipe(slot)
             self._active[slot] = self._active[-1]
             self._active.pop()
             self._slots.release(slot)

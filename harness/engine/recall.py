@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -92,9 +93,9 @@ class Recall:
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode("utf-8")).hexdigest()
 
     def keep_answers(self, key: str, adapter: str | None, answers: Sequence[Generation]) -> None:
-        """Store a computed wave."""
-        rows = [_stored(answer) for answer in answers]
-        self.store.put_answers(key, self.weights[adapter], rows)
+        """Store a computed wave; not one with an answer that is none."""
+        if all(math.isfinite(answer.logprob) for answer in answers):
+            self.store.put_answers(key, self.weights[adapter], [_stored(answer) for answer in answers])
 
     def keep_scores(self, key: str, adapter: str | None, scores: Sequence[Scored]) -> None:
         """Store a computed unit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -30,8 +31,8 @@ from harness.engine.meter import Meter
 from harness.engine.recall import Recall, answer_sample, read_answers, score_sample
 from harness.engine.share import Share
 from harness.engine.tuned import ReadyModel, TunedModels
-from harness.errors import BrokenRunError
-from harness.records import Message
+from harness.errors import BrokenRunError, InvalidInputError
+from harness.records import NOT_FINITE, Message
 
 ENGINE_TOLERANCE = 1e-3  # nats a token, by which an engine may differ from transformers in float32
 
@@ -226,7 +227,11 @@ class ModelSession:
     def score(
         self, requests: Sequence[tuple[Sequence[int], Sequence[int]]], *, adapter: str | None
     ) -> list[Scored | None]:
-        """Log-probabilities of (context ids, continuation ids); None for what is another shard's."""
+        """Log-probabilities of (context ids, continuation ids); None for what is another shard's.
+
+        Raises:
+            BrokenRunError: one is not finite.
+        """
         units = plan_units(requests)
         return in_order_of_requests(units, [self._unit(unit, adapter) for unit in units])
 
@@ -236,14 +241,10 @@ class ModelSession:
             return [None] * len(unit.requests)
 
         def compute(wanted: ScoringUnit) -> list[Scored]:
-            longest = max(len(context) + max(map(len, branches)) for context, branches in wanted.tokens)
-            if self.engine is not None and self.engine_of(adapter) and self.engine.has_room(longest):
-                scores = self.engine.score(wanted, adapter=adapter)
-                context, branches = wanted.tokens[0]
-                self._compare("a choice", adapter, context, branches[0], scores[0].logprob)
-                return scores
-            with self.using(adapter) as ready:
-                return score_unit(ready.model, wanted, meter=self.meter, before=ready.before)
+            scores = self._scored(wanted, adapter)
+            if not all(math.isfinite(score.logprob) for score in scores):
+                raise BrokenRunError(f"{adapter or 'the base model'}: {NOT_FINITE}, so that it cannot be scored")
+            return scores
 
         recall = self.recall
         if recall is None:
@@ -258,15 +259,35 @@ class ModelSession:
         recall.note(adapter, unit.forwarded_tokens, score_sample(recall.weights[adapter], unit, stored, compute))
         return [Scored(row.logprob, row.is_greedy) for row in stored]
 
+    def _scored(self, unit: ScoringUnit, adapter: str | None) -> list[Scored]:
+        longest = max(len(context) + max(map(len, branches)) for context, branches in unit.tokens)
+        if self.engine is not None and self.engine_of(adapter) and self.engine.has_room(longest):
+            scores = self.engine.score(unit, adapter=adapter)
+            context, branches = unit.tokens[0]
+            self._compare("a choice", adapter, context, branches[0], scores[0].logprob)
+            return scores
+        with self.using(adapter) as ready:
+            return score_unit(ready.model, unit, meter=self.meter, before=ready.before)
+
     @torch.inference_mode()
-    def divergence(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: str) -> float:
-        """KL(base || adapter) of the next-token distributions, nats, mean over the answer's tokens (teacher-forced)."""
+    def divergence(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: str, where: str = "a row") -> float:
+        """KL(base || adapter) of the next-token distributions, nats, mean over the answer's tokens (teacher-forced).
+
+        Raises:
+            InvalidInputError: the row, which stands at `where`, does not fit the model's context.
+            BrokenRunError: it is not finite.
+        """
+        if why := self.without_room([[*prompt, *answer[:-1]]], adapter=adapter, answer=0).get(0):
+            raise InvalidInputError(f"{where}: {why}, or leave the row out")
         logprobs = []
         for name in (None, adapter):
             logits = self._last_logits([*prompt, *answer[:-1]], len(answer), name).double()
             logprobs.append(torch.log_softmax(logits, dim=-1))
         base, tuned = logprobs
-        return float((base.exp() * (base - tuned)).sum(dim=-1).mean())
+        found = float((base.exp() * (base - tuned)).sum(dim=-1).mean())
+        if not math.isfinite(found):
+            raise BrokenRunError(f"{where}: {adapter}: {NOT_FINITE}, so that its divergence cannot be measured")
+        return found
 
     @torch.inference_mode()
     def token_logprobs(self, prompt: Sequence[int], answer: Sequence[int], *, adapter: str | None) -> list[float]:

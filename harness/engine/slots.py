@@ -36,6 +36,11 @@ class Slots(Cache):
             mine.values[first : first + len(lengths), :, :width] = theirs.values
         self.lengths += lengths
 
+    def wipe(self, slot: int) -> None:
+        """Zero a slot whose numbers are none: what is masked out is still multiplied, also by the next row in it."""
+        for layer in self.layers:
+            layer.keys[slot], layer.values[slot] = 0, 0
+
     def release(self, slot: int) -> None:
         """Give a slot free by moving the last row into it."""
         last, length = len(self.lengths) - 1, self.lengths[-1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.clock import monotonic_seconds
 from harness.engine.chat import template_digest
 from harness.engine.session import ModelSession
-from harness.records import Example, Prediction, no_answer
+from harness.records import NOT_FINITE, Example, Prediction, no_answer
 from harness.systems.prompting import BuildPrompt, digest_text
 
 
@@ -42,7 +43,7 @@ class ClassifierSystem:
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """The most likely label of each example; `logprob` is that of the label among the classes.
 
-        A prompt that the model has no room for has no answer.
+        A prompt that the model has no room for has no answer, nor has one after which its numbers are none.
         """
         labels = self.session.labels(self.name)
         examples, prompts, overlong = self._asked(examples)
@@ -53,6 +54,9 @@ class ClassifierSystem:
         for index, logprobs in found:
             best = max(range(len(labels)), key=logprobs.__getitem__)
             for sample in range(times):
+                if not all(map(math.isfinite, logprobs)):
+                    yield no_answer(self.name, dataset, examples[index].id, sample, NOT_FINITE)
+                    continue
                 yield Prediction(
                     example_id=examples[index].id,
                     system=self.name,

@@ -73,7 +73,8 @@ class RemoteSystem:
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """Answers in the order of the examples, `concurrency` at a time; several for each test example if drawn.
 
-        A server that does not load its adapter has no answer to any of them.
+        A server that does not load its adapter has no answer to any of them, and an answer that it cut off before the
+        limit that it was asked to keep is none.
         """
         answered = in_order(
             lambda row, cancelled: self._predict(row, dataset, cancelled),
@@ -131,6 +132,12 @@ class RemoteSystem:
             reply = asked.reply()
         except ChatFault as fault:
             return replace(prediction, error=asked.error(fault)), asked
+        most, written = self.decoding.max_new_tokens, reply.output_tokens
+        if reply.stop == "length" and written is not None and written < most:
+            why = (
+                f"{self.server.base_url}: the server cut the answer at {written:,} of {most:,} tokens that were allowed"
+            )
+            return replace(prediction, error=f"{why}; raise its limit, or lower decoding.max_new_tokens"), asked
         answered = replace(
             prediction,
             text=reply.text,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.engine.chat import template_digest
 from harness.engine.generate import GenerationSettings, Sampling
 from harness.engine.session import ModelSession
-from harness.records import Example, Prediction, no_answer
+from harness.records import NOT_FINITE, Example, Prediction, no_answer
 from harness.suite.schema import Decoding
 from harness.systems.prompting import BuildPrompt, digest_text
 
@@ -57,10 +58,13 @@ class LocalSystem:
     def answer(self, examples: Sequence[Example], dataset: str) -> Iterator[Prediction]:
         """Answers wave by wave; test examples are answered `samples` times, the cases of a probe once.
 
-        A prompt that the model has no room for has no answer.
+        A prompt that the model has no room for has no answer, nor has one after which its numbers are none.
         """
         asked, prompts, draws, overlong = self._asked(examples, dataset)
         for answer in self.session.generate(prompts, self._settings(), adapter=self.adapter, draws=draws):
+            if not math.isfinite(answer.logprob):
+                yield no_answer(self.name, dataset, asked[answer.index].id, draws[answer.index], NOT_FINITE)
+                continue
             yield Prediction(
                 example_id=asked[answer.index].id,
                 system=self.name,

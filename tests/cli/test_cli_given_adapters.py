@@ -61,7 +61,7 @@ def suite(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("scale", "says"), [(1e19, "logits of baseline theirs are not finite"), (0.0, "baseline theirs has no effect")]
+    ("scale", "says"), [(1e19, "logits of theirs are not finite"), (0.0, "baseline theirs has no effect")]
 )
 def test_a_baseline_that_is_broken_beyond_its_files_is_refused(scale: float, says: str, suite: Path) -> None:
     write_given(suite, "theirs", scale=scale, lora_alpha=1024)
@@ -69,6 +69,18 @@ def test_a_baseline_that_is_broken_beyond_its_files_is_refused(scale: float, say
     assert result.exit_code == 2, result.output
     assert says in result.output and str(suite / "theirs") in result.output
     assert not list(suite.parents[1].glob("reports/tiny/*/manifest.json")), "nothing was judged"
+
+
+@pytest.mark.parametrize("more", [(), ("--fresh",)])
+def test_a_candidate_whose_logits_are_not_finite_is_refused_before_it_answers(
+    more: tuple[str, ...], suite: Path
+) -> None:
+    write_given(suite, "candidate", scale=1e19, lora_alpha=1024)
+    result = harness("run", suite, *more)
+    assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.output
+    said = " ".join(result.output.split())
+    assert f"error: {suite / 'candidate'}: the logits of candidate are not finite" in said
+    assert "answer test" not in said and not list(suite.parents[1].glob("reports/tiny/*/manifest.json"))
 
 
 def test_a_baseline_with_the_candidates_own_files_is_refused(suite: Path) -> None:

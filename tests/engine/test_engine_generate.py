@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -200,6 +201,25 @@ def test_tokens_are_drawn_as_often_as_the_model_says(tiny: LoadedModel) -> None:
     statistic = sum((seen - expected) ** 2 / expected for seen, expected in [*cells, rest])
     assert len(cells) >= 5
     assert statistic < len(cells) + 6 * (2 * len(cells)) ** 0.5
+
+
+def test_a_row_whose_numbers_become_none_ends_and_leaves_its_neighbours_alone(tmp_path: Path) -> None:
+    model = load_tiny(tmp_path / "model")
+    prompts, embedding = asked(model, texts=[f"{'q' * (i // 2)}{i}" for i in range(24)]), model.model.model.embed_tokens
+    before = answers(model, prompts)
+    counts = Counter(token for answer in before for token in {*answer.tokens[:-1], *prompts[answer.index]})
+    broken = [(answer, token) for answer in before for token in answer.tokens[3:-1] if counts[token] == 1]
+    assert len(broken) > 10
+    for answer, token in broken[:20]:
+        kept = embedding.weight[token].clone()
+        with torch.no_grad():
+            embedding.weight[token] = torch.inf
+        found = answers(model, prompts)
+        with torch.no_grad():
+            embedding.weight[token] = kept
+        assert [one.index for one in found if not math.isfinite(one.logprob)] == [answer.index]
+        others = [(one, other) for one, other in zip(found, before, strict=True) if one.index != answer.index]
+        assert all(one.tokens == other.tokens or one.near_tie for one, other in others)
 
 
 def test_an_empty_prompt_is_an_error(tiny: LoadedModel) -> None:

@@ -145,8 +145,20 @@ def test_a_probe_is_answered_once_when_test_examples_are_sampled() -> None:
 
 
 def test_the_length_limit_is_told_from_the_end_when_the_server_says_so() -> None:
-    found, _ = answered_by(sends_completion("fi", finish_reason="length"), 1)
-    assert (found[0].text, found[0].stop) == ("fi", "length")
+    for used in (5, 6, None):
+        usage = {} if used is None else {"completion_tokens": used}
+        cut = sends_completion("fi", finish_reason="length", usage=usage)
+        found, _ = answered_by(cut, 1, decoding=Decoding(max_new_tokens=5))
+        assert (found[0].text, found[0].stop, found[0].error) == ("fi", "length", None)
+
+
+def test_an_answer_that_the_server_cut_before_the_limit_is_missing() -> None:
+    (found,), _ = answered_by(sends_completion("fi", finish_reason="length"), 1, decoding=Decoding(max_new_tokens=4))
+    assert (found.text, found.stop, found.output_tokens) == ("", "error", 0)
+    assert found.error is not None and found.error.endswith(
+        ": the server cut the answer at 3 of 4 tokens that were allowed; raise its limit, or lower "
+        "decoding.max_new_tokens"
+    )
 
 
 def test_an_empty_answer_is_an_answer_when_the_server_gives_one() -> None:

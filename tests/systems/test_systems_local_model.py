@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import load_tiny
+from tiny_model import attach_as_it_is, load_tiny, make_tiny_adapter
 
+from harness.clock import utc_now
 from harness.engine.meter import Meter
+from harness.engine.recall import Recall
 from harness.engine.session import ModelSession
 from harness.engine.share import Share
 from harness.engine.tuned import ClassHead
-from harness.records import Example, Message
+from harness.errors import BrokenRunError
+from harness.records import NOT_FINITE, Example, Message
+from harness.store.answers import AnswerStore
 from harness.suite.schema import Decoding
 from harness.systems.classifier import ClassifierSystem
 from harness.systems.local_model import LocalSystem
@@ -88,6 +92,55 @@ def test_a_missing_answer_is_one_shards_only(tmp_path: Path) -> None:
     assert sorted((replace(answer, seconds=0.0) for answer in found), key=lambda answer: answer.example_id) == sorted(
         (replace(answer, seconds=0.0) for answer in whole), key=lambda answer: answer.example_id
     )
+
+
+def broken_at(session: ModelSession, letter: str) -> None:
+    """Make the numbers after a letter none."""
+    (token,) = session.tokenizer(letter, add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        session.base.model.get_input_embeddings().weight[token] = torch.inf
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_an_answer_of_numbers_that_are_none_is_missing_and_not_stored(temperature: float, tmp_path: Path) -> None:
+    session = ModelSession(load_tiny(tmp_path / "model"), Meter())
+    broken = Example(id="broken", messages=(Message(role="user", content=f"item z{'x' * 30}"),))
+    asked = [*examples(40, 41, 60), broken, *examples(61, 62)]
+    system = system_of(session, temperature=temperature)
+    before = {answer.example_id: answer.text for answer in system.answer(asked, "probe")}
+    broken_at(session, "z")
+    with AnswerStore(tmp_path / "answers.sqlite", clock=utc_now) as store:
+        session.recall = Recall(store, {}, {None: "base"})
+        for _ in range(2):
+            found = {answer.example_id: answer for answer in system.answer(asked, "probe")}
+            assert found.keys() == before.keys()
+            assert (found["broken"].error, found["broken"].text) == (NOT_FINITE, "")
+            assert {name: answer.text for name, answer in found.items() if answer.error is None} == {
+                name: text for name, text in before.items() if name != "broken"
+            }
+        assert [(row.batches, row.answers) for row in store.summary()] == [(1, 3)], "not the wave with the broken one"
+
+
+def test_scores_and_divergences_that_are_not_finite_end_the_run_in_words(tmp_path: Path) -> None:
+    session = ModelSession(load_tiny(tmp_path / "model"), Meter())
+    prompt, broken = (session.tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("item", "item z"))
+    broken_at(session, "z")
+    assert session.score([(prompt, [5])], adapter=None)
+    with pytest.raises(
+        BrokenRunError, match="the base model: the model's log-probabilities are not finite, so that it"
+    ):
+        session.score([(prompt, [5]), (broken, [5])], adapter=None)
+    make_tiny_adapter(tmp_path / "model", tmp_path / "adapter")
+    attach_as_it_is(session, "tuned", tmp_path / "adapter")
+    assert session.divergence(prompt, [5], adapter="tuned") > 0
+    with pytest.raises(BrokenRunError, match="tuned: the model's log-probabilities are not finite, so that its"):
+        session.divergence(broken, [5], adapter="tuned")
+
+
+def test_a_class_of_numbers_that_are_none_is_missing(session: ModelSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = classifier_of(session, monkeypatch, torch.full((2, 32), torch.inf))
+    found = list(system.answer(examples(40), "test"))
+    assert [(answer.text, answer.error, answer.sample) for answer in found] == [("", NOT_FINITE, n) for n in range(2)]
 
 
 def classifier_of(session: ModelSession, monkeypatch: pytest.MonkeyPatch, weight: torch.Tensor) -> ClassifierSystem:
