@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.clock import Clock
-from harness.environment import source_digest
+from harness.environment import installed_version, source_digest
 from harness.errors import InvalidInputError
 from harness.files import write_json
 from harness.prepare import Inputs
@@ -140,6 +140,8 @@ class Workshop:
         """SHA-256 over everything that the result of a training depends on."""
         whole = {
             "recipe": source_digest("train"),  # the engine's is among the numerics
+            "confined": source_digest("confined"),  # where templates are rendered
+            "quantised by": installed_version("bitsandbytes") if declared.quantize else None,
             "base": self.base_digest,
             "name": self.base.name,
             "train": declared.model_dump(mode="json"),

@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.clock import Clock
-from harness.environment import source_digest
+from harness.environment import installed_version, source_digest, vllm_settings
 from harness.errors import BrokenRunError, EvidenceRefusedError, InvalidInputError
 from harness.prepare import Inputs
 from harness.progress import Progress
 from harness.store.project import ProjectFolders
 from harness.store.runs import MANIFEST, VERDICT, read_run
 from harness.strict_json import StrictJsonError, canonical, parse
+from harness.suite.schema import Suite
 from harness.suite.systems import AdapterSystem
 from harness.trust.digests import digest_bytes, digest_file, digest_files, digest_tree
 from harness.trust.history import log_path
@@ -61,9 +62,16 @@ def inputs_digest(inputs: Inputs, *, ground: str, numerics: Mapping[str, str]) -
         "admitted": {name: digest_tree(given.files) for name, given in inputs.admitted.items()},
         "absent": sorted(inputs.absent),
         "lock": inputs.lock.digest if inputs.lock is not None else None,
-        "numerics": dict(numerics),
+        "numerics": dict(numerics) | _own_numerics(inputs.loaded.suite),
     }
     return digest_bytes(canonical(whole).encode("utf-8"))
+
+
+def _own_numerics(suite: Suite) -> dict[str, str | None]:
+    """What only this suite's numbers depend on: its engine, and what quantises its base model."""
+    engine = {"vllm": installed_version("vllm"), **vllm_settings()} if suite.engine is not None else {}
+    quantised = any(train.quantize for train in suite.trainings.values())
+    return {**engine, **({"bitsandbytes": installed_version("bitsandbytes")} if quantised else {})}
 
 
 def find_unchanged(reports: Path, suite: str, digest: str, *, now: datetime) -> Path | None:

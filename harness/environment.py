@@ -147,13 +147,25 @@ NUMERIC_LIBRARIES = (
     "accelerate",
     "tokenizers",
     "llguidance",
+    "jinja2",  # which writes the prompts
     "lm-eval",
     "numpy",
     "scipy",
 )
-NUMERIC_VARIABLES = ("ATEN_CPU_CAPABILITY", THREADS, "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES")
+NUMERIC_VARIABLES = (
+    *("ATEN_CPU_CAPABILITY", THREADS, "MKL_NUM_THREADS", "MKL_CBWR", "CUDA_VISIBLE_DEVICES"),
+    *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE"),  # fewer digits
+)
 CPU_FEATURES = Path("/proc/cpuinfo")
 GPU_DRIVER = Path("/proc/driver/nvidia")
+
+
+def installed_version(library: str) -> str | None:
+    """The version of a library that only some suites need; None where it is not installed."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def source_digest(package: str = ".") -> str:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from click.testing import CliRunner
 from tiny_model import write_tiny_suite
 
 from harness.cli.main import main
+from harness.earlier import inputs_digest
 from harness.environment import numerics, source_digest
+from harness.prepare import read_inputs
+from harness.suite.load import load_suite
 
 WITHOUT_TORCH = """
 import sys
@@ -147,9 +151,51 @@ def test_a_store_that_is_damaged_stops_the_run_and_says_what_to_do(suite: Path, 
 def test_other_code_of_the_harness_makes_a_new_run(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = run(suite)
     monkeypatch.setattr("harness.earlier.source_digest", lambda: "other code")
-    second, _ = run(suite)
+    second, counters = run(suite)
     assert second["run"] != first["run"]
+    assert counters["trained_tokens"] == 0, "the code of trainings is the same"
+
+
+def test_other_code_that_renders_templates_trains_anew(suite: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(suite)
+    monkeypatch.setattr("harness.earlier.source_digest", lambda: "other code")
+    monkeypatch.setattr(
+        "harness.candidates.source_digest",
+        lambda package: "other code" if package == "confined" else source_digest(package),
+    )
+    _, counters = run(suite)
+    assert counters["trained_tokens"] > 0
 
 
 def test_the_engines_code_is_part_of_what_its_numbers_depend_on() -> None:
     assert numerics()["engine"] == source_digest("engine") != source_digest()
+
+
+@pytest.mark.parametrize(
+    "variable", ["NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE"]
+)
+def test_a_switch_of_precision_and_the_template_library_are_part_of_what_the_numbers_depend_on(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = numerics()
+    monkeypatch.setenv(variable, "1")
+    assert {name for name, value in numerics().items() if before[name] != value} == {variable}
+    assert before["jinja2"] == version("jinja2")
+
+
+@pytest.mark.parametrize("setting", ["engine={kind: vllm}", "train.quantize=4bit", "seed=2"])
+def test_a_suites_own_engine_and_quantisation_are_part_of_its_inputs(
+    setting: str, suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _, value = setting.partition("=")
+    inputs = read_inputs(load_suite(suite, {key: value}), registry=suite.parent)
+
+    def digest() -> str:
+        return inputs_digest(inputs, ground="", numerics={})
+
+    before = digest()
+    monkeypatch.setattr("harness.earlier.installed_version", lambda library: f"another {library}")
+    other = digest()
+    assert (other != before) == (key != "seed")
+    monkeypatch.setenv("VLLM_ATTENTION_BACKEND", "OTHER")
+    assert (digest() != other) == (key == "engine")
