@@ -58,11 +58,12 @@ class Placed:
 
 def place_adapter(
     adapter: Path, folder: Path, name: str, *, verdict: Path, verify: Verify, server: Server, clock: Clock
-) -> tuple[Placed, Verified]:
+) -> tuple[Placed, Verified, bool]:
     """Copy an adapter beside its verdict, verify the copy, and let the name mean it.
 
     What is verified is what is placed: nothing that happens to the given files afterwards matters. Returned with it is
-    what `verify` found, which says what was not looked at.
+    what `verify` found, which says what was not looked at, and whether it is new: where the name means exactly these
+    files already, they stay, with the verdict that they came with, so that going back never leads to the same files.
 
     Raises:
         EvidenceRefusedError: the copy is not what a fresh ship verdict speaks of, or a folder of the guard is a link;
@@ -83,7 +84,8 @@ def place_adapter(
         if replaced is None and (there.exists() or there.is_symlink()):
             raise InvalidInputError(f"{there}: not placed by `harness deploy-guard`; take it away first")
         number = max((number for number, _ in _numbered(versions)), default=0) + 1
-        with new_folder(_version(folder, name, number)) as building:
+        present = _present(folder, name, replaced)
+        with contextlib.suppress(_AlreadyPlaced), new_folder(_version(folder, name, number)) as building:
             _copy(adapter, building / ADAPTER)
             sealed = {building / VERDICT: verdict, building / ENVELOPE: envelope_of(verdict)}
             for copy, file in sealed.items():
@@ -92,17 +94,34 @@ def place_adapter(
             with _naming_the_given({building / ADAPTER: adapter, **sealed}):
                 verified = verify(building / ADAPTER, building / VERDICT)
                 _refuse_for(server, building / ADAPTER)
+            digest = digest_tree(digest_files(building / ADAPTER))
+            if present is not None and present.digest == digest:
+                raise _AlreadyPlaced  # which takes the copy away
             placed = Placed(
                 name=name,
                 number=number,
-                digest=digest_tree(digest_files(building / ADAPTER)),
+                digest=digest,
                 base=base_named_by(building / ADAPTER),
                 placed=clock().isoformat(timespec="seconds"),
                 replaces=replaced,
             )
             write_json(building / PLACED, to_plain(placed))
+        if present is not None and present.digest == digest:
+            return present, verified, False
         _point(folder, name, number)
-    return placed, verified
+    return placed, verified, True
+
+
+class _AlreadyPlaced(Exception):
+    """A copy is not needed."""
+
+
+def _present(folder: Path, name: str, number: int | None) -> Placed | None:
+    """What a name means now; None where that is nothing, or not what was placed, so that it must be placed anew."""
+    try:
+        return _intact(folder, name, number) if number is not None else None
+    except EvidenceRefusedError:
+        return None
 
 
 def roll_back(folder: Path, name: str, *, history: Path | None = None) -> Placed:

@@ -59,7 +59,7 @@ def deploy_guard(  # noqa: PLR0913  an argument for each option
     if len(paths) == 2 and name is not None and suite_digest is not None and rollback is None:
         refuse_without_history(history, required=require_history)
         adapter, folder = paths
-        placed, verified = place_adapter(
+        placed, verified, is_new = place_adapter(
             adapter,
             folder,
             name,
@@ -68,7 +68,8 @@ def deploy_guard(  # noqa: PLR0913  an argument for each option
             server=Server(max_lora_rank=max_lora_rank, base_model=base_model),
             clock=utc_now,
         )
-        _say("placed", folder, placed, verified_facts(verified), list(verified_lines(verified)), as_json=as_json)
+        what = "placed" if is_new else "placed already"
+        _say(what, folder, placed, verified_facts(verified), list(verified_lines(verified)), as_json=as_json)
     elif len(paths) == 1 and name is None and rollback is not None:
         _refuse_unasked(*OF_PLACING)
         refuse_without_history(history, required=require_history)

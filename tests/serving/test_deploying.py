@@ -51,8 +51,7 @@ def shipped(folder: Path, *, weights: bytes = b"weights", fixture: Fixture | Non
 def place(adapter: Path, folder: Path, name: str = "triage", *, server: Server = SERVER) -> Placed:
     folder.mkdir(exist_ok=True)
     verdict = adapter.parent / "verdict.json"
-    placed, _ = place_adapter(adapter, folder, name, verdict=verdict, verify=verify, server=server, clock=lambda: NOW)
-    return placed
+    return place_adapter(adapter, folder, name, verdict=verdict, verify=verify, server=server, clock=lambda: NOW)[0]
 
 
 def weights(folder: Path, name: str = "triage") -> bytes:
@@ -166,6 +165,22 @@ def test_going_back_works_when_the_present_one_is_damaged_and_not_when_the_earli
     assert weights(served) == b"three"
 
 
+def test_going_back_leads_to_other_files_when_a_placement_was_repeated(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    place(shipped(tmp_path / "one", weights=b"one"), served)
+    two = shipped(tmp_path / "two", weights=b"two")
+    assert place(two, served) == place(two, served) == examine_folder(served)[0]
+    assert len(list((served / ".versions" / "triage").iterdir())) == 2
+    roll_back(served, "triage")
+    assert weights(served) == b"one"
+    # What is damaged is no reason to keep it.
+    file = served / "triage" / "adapter_model.safetensors"
+    file.chmod(0o644)
+    file.write_bytes(b"damaged")
+    assert place(tmp_path / "one" / "adapter", served).number == 3
+    assert weights(served) == b"one"
+
+
 def test_names_are_served_side_by_side(tmp_path: Path) -> None:
     served = tmp_path / "served"
     place(shipped(tmp_path / "one", weights=b"one"), served, "one")
@@ -231,7 +246,7 @@ def test_nothing_is_placed_nor_gone_back_to_where_a_link_leads(where: str, tmp_p
     """And nothing is swept or made there."""
     served, adapter = tmp_path / "served", shipped(tmp_path / "run")
     place(adapter, served)
-    place(adapter, served)
+    place(shipped(tmp_path / "other", weights=b"other"), served)
     elsewhere = Path(shutil.move(served / where, tmp_path / "elsewhere"))
     (elsewhere / ".mine.part").write_bytes(b"")
     (served / where).symlink_to(elsewhere)
@@ -404,7 +419,15 @@ def fresh(tmp_path: Path) -> Path:
     return adapter
 
 
-def test_the_command_places_examines_and_goes_back(fresh: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """Another that did."""
+    adapter = shipped(tmp_path / "second", weights=b"second")
+    judge_run(adapter.parent, lambda: datetime.now(UTC) - timedelta(minutes=1))
+    return adapter
+
+
+def test_the_command_places_examines_and_goes_back(fresh: Path, second: Path, tmp_path: Path) -> None:
     served = tmp_path / "served"
     assert place_by_command(fresh, served).exit_code == 2  # no such folder
     served.mkdir()
@@ -412,7 +435,9 @@ def test_the_command_places_examines_and_goes_back(fresh: Path, tmp_path: Path) 
     assert first.exit_code == 0, first.output
     assert "vllm serve base" in first.output and "unload_lora_adapter" in first.output
     again = place_by_command(fresh, served, "--json")
-    assert (json.loads(again.output)["number"], json.loads(again.output)["replaces"]) == (2, 1)
+    assert (json.loads(again.output)["number"], json.loads(again.output)["done"]) == (1, "placed already")
+    other = place_by_command(second, served, "--json")
+    assert (json.loads(other.output)["number"], json.loads(other.output)["replaces"]) == (2, 1)
     examined = guard(served)
     assert examined.exit_code == 0 and "triage: version 2" in examined.output
     back = guard(served, "--rollback", "triage")
@@ -430,13 +455,13 @@ def test_the_command_refuses_with_5_what_is_not_verified(fresh: Path, tmp_path: 
     assert guard(served).exit_code == 5
 
 
-def test_the_command_says_what_was_not_checked(fresh: Path, tmp_path: Path) -> None:
+def test_the_command_says_what_was_not_checked(fresh: Path, second: Path, tmp_path: Path) -> None:
     """As `harness verify` does."""
     served = tmp_path / "served"
     served.mkdir()
     found = place_by_command(fresh, served)
     assert "unsigned: this proves" in found.output and "newer verdicts were not checked" in found.output
-    facts = json.loads(place_by_command(fresh, served, "--json").output)
+    facts = json.loads(place_by_command(second, served, "--json").output)
     assert (facts["signed_by"], facts["history_checked"], facts["accepted"]) == (None, False, {})
     refused = place_by_command(fresh, served, "--require-history")
     assert refused.exit_code == 5 and "no --history is given" in refused.output
@@ -446,17 +471,17 @@ def test_the_command_says_what_was_not_checked(fresh: Path, tmp_path: Path) -> N
 
 
 def test_the_command_places_and_goes_back_only_to_what_no_newer_hold_stands_against(
-    fresh: Path, tmp_path: Path
+    fresh: Path, second: Path, tmp_path: Path
 ) -> None:
     served, log = tmp_path / "served", tmp_path / "registry" / "fixture" / "verdicts.jsonl"
     served.mkdir()
     judge_run(fresh.parent, lambda: datetime.now(UTC) - timedelta(minutes=1), registry=tmp_path / "registry")
     checked = place_by_command(fresh, served, "--history", log, "--require-history", "--json")
     assert checked.exit_code == 0 and json.loads(checked.output)["history_checked"] is True
-    assert place_by_command(fresh, served).exit_code == 0
+    assert place_by_command(second, served).exit_code == 0
     back = guard(served, "--rollback", "triage", "--history", log, "--require-history", "--json")
     assert back.exit_code == 0 and json.loads(back.output)["history_checked"] is True
-    assert place_by_command(fresh, served).exit_code == 0
+    assert place_by_command(second, served).exit_code == 0
     (entry,) = [entry for entry in read_log(log) if entry.event == "ship"]
     with next_sequence(log, adapter=entry.adapter, suite=entry.suite) as number:
         append_entry(log, replace(entry, sequence=number, event="hold", verdict="0" * 64))
@@ -477,10 +502,12 @@ OF_HISTORY = {"--history": "verdicts.jsonl", "--require-history": None}
 
 
 @pytest.mark.parametrize("option", [*GIVEN, *OF_HISTORY])
-def test_an_option_is_refused_when_its_check_would_not_be_made(option: str, fresh: Path, tmp_path: Path) -> None:
+def test_an_option_is_refused_when_its_check_would_not_be_made(
+    option: str, fresh: Path, second: Path, tmp_path: Path
+) -> None:
     served = tmp_path / "served"
     served.mkdir()
-    assert place_by_command(fresh, served).exit_code == place_by_command(fresh, served).exit_code == 0
+    assert place_by_command(fresh, served).exit_code == place_by_command(second, served).exit_code == 0
     given = [part for part in (option, (GIVEN | OF_HISTORY)[option]) if part is not None]
     examined = guard(served, *given)
     assert examined.exit_code == 2 and f"{option} would check nothing here" in examined.output
