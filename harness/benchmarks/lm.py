@@ -11,7 +11,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from harness.engine.generate import GenerationSettings
 from harness.engine.loglikelihood import Scored
 from harness.engine.session import ModelSession
-from harness.errors import BrokenRunError, InvalidInputError
+from harness.errors import BrokenRunError
 
 ANSWER_BATCH = 32
 DEFAULT_ANSWER_TOKENS = 256  # lm-eval's own default
@@ -84,8 +84,7 @@ class SessionLM(TemplateLM):
             split.append(
                 (request.args, alone[:1] if begins else [self.prefix_token_id], alone[1:] if begins else alone)
             )
-        self._refuse_overlong(requests, [context + rest[:-1] for _, context, rest in split], answer=0)
-        scored = self._score([(context, rest) for _, context, rest in split])
+        scored = self._score(self._fitted(split))
         self.left_out |= {
             request.doc["question_id"] for request, item in zip(requests, scored, strict=True) if item is None
         }
@@ -94,19 +93,11 @@ class SessionLM(TemplateLM):
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:
-        return [
-            (item.logprob, item.is_greedy) for item in self._score([row[1:] for row in requests]) if item is not None
-        ]
+        return [(item.logprob, item.is_greedy) for item in self._score(self._fitted(requests)) if item is not None]
 
-    def _refuse_overlong(self, requests: Any, prompts: Sequence[Sequence[int]], *, answer: int) -> None:
-        """Refuse what lm-eval would cut: a question that lost its beginning is another one.
-
-        Raises:
-            InvalidInputError: a prompt does not fit the model's context.
-        """
-        for place, why in self._session.without_room(prompts, adapter=self._adapter, answer=answer).items():
-            asked = requests[place].doc.get("question_id", place)
-            raise InvalidInputError(f"benchmark question {asked}: {why}; ask with fewer shots, or leave it out")
+    def _fitted(self, requests: Sequence[tuple[Any, list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
+        """Context and continuation; as lm-eval does, an over-long context loses its beginning."""
+        return [(context[-(self._max_length + 1 - len(rest)) :], rest) for _, context, rest in requests]
 
     def _score(self, pairs: Sequence[tuple[list[int], list[int]]]) -> Sequence[Scored | None]:
         return self._session.score(pairs, adapter=self._adapter)
@@ -130,7 +121,6 @@ class SessionLM(TemplateLM):
 
         Raises:
             BrokenRunError: a task that asks for anything but greedy answers.
-            InvalidInputError: a prompt does not fit the model's context.
         """
         end = str(self.tokenizer.decode(self.eot_token_id))
         groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
@@ -140,9 +130,9 @@ class SessionLM(TemplateLM):
         answers = [""] * len(requests)
         for (stop, limit), places in groups.items():
             prompts = self._encode([requests[place].args[0] for place in places])
-            self._refuse_overlong([requests[place] for place in places], prompts, answer=limit)
+            cut = [ids[-(self._max_length - limit) :] for ids in prompts]
             settings = GenerationSettings(max_new_tokens=limit, batch_size=ANSWER_BATCH, stop=stop)
-            for answer in self._session.generate(prompts, settings, adapter=self._adapter):
+            for answer in self._session.generate(cut, settings, adapter=self._adapter):
                 # As lm-eval reads answers: without special tokens.
                 text = str(self.tokenizer.decode(answer.tokens, skip_special_tokens=True))
                 answers[places[answer.index]] = text[: min((text.find(s) for s in stop if s in text), default=None)]
