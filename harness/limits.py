@@ -42,6 +42,7 @@ WORKER_BYTES = 1 << 30  # of memory for either
 
 BRACKETS = 1000  # tried in one answer, to find the JSON in it; each costs a pass over the text
 ROUGE_WORDS = 20_000  # of an answer, and of a reference
+RESAMPLES = 1_000_000  # that a suite may ask for
 
 
 def read_within(path: Path, most: int) -> bytes:

@@ -38,6 +38,7 @@ def test_the_readme_lists_every_limit_as_it_is() -> None:
         f"{limits.TEXT_SECONDS:g} s of computing, {memory}, {size(limits.RENDERED_BYTES)} of text",
         f"{limits.BRACKETS:,} opening brackets",
         f"{limits.ROUGE_WORDS:,} words a side",
+        f"{limits.RESAMPLES:,}",
     ]
 
 

@@ -42,7 +42,9 @@ def _commit(value: str) -> str:
 
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1)]
 OpenFraction = Annotated[float, BeforeValidator(_fraction), Field(gt=0, lt=1)]
-Gain = Annotated[float, BeforeValidator(_fraction), Field(ge=0, lt=1)]  # none is more than 1
+HalfOpenFraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, lt=1)]
+Gain = HalfOpenFraction  # none is more than 1
+ErrorRate = Annotated[float, BeforeValidator(_fraction), Field(gt=0, le=0.2)]
 Number = Annotated[float, BeforeValidator(_whole_to_float)]
 Name = Annotated[str, Field(pattern=NAME, max_length=80)]
 Commit = Annotated[str, AfterValidator(_commit)]

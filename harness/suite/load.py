@@ -178,7 +178,14 @@ def _problem(error: dict[str, Any], document: source.Document) -> source.Problem
     if kind == "value_error":  # of a validator of our own
         return source.Problem(document.position(path), path, error["msg"].removeprefix("Value error, "))
     message = error["msg"][:1].lower() + error["msg"][1:]
-    return source.Problem(document.position(path), path, message.replace("input should be", "must be") + shown)
+    hint = _as_share(given) if kind in {"less_than", "less_than_equal"} and max(error["ctx"].values()) <= 1 else ""
+    return source.Problem(document.position(path), path, message.replace("input should be", "must be") + shown + hint)
+
+
+def _as_share(given: Any) -> str:
+    """What to write for a share that was given as a number of percent."""
+    percent = isinstance(given, int | float) and 1 < given < 100
+    return f"; write {given:g}% or {given / 100:g}" if percent else ""
 
 
 def _tags(error: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from harness.limits import RESAMPLES
 from harness.suite.checks import CheckSpec
-from harness.suite.declaration import Declaration, Fraction, ModelRef, Name, Number, OpenFraction, RowsRef
+from harness.suite.declaration import Declaration, ErrorRate, Fraction, ModelRef, Name, Number, OpenFraction, RowsRef
 from harness.suite.engines import Vllm
 from harness.suite.scorers import ScorerEntry, ScorerSpec
 from harness.suite.systems import AdapterSystem, Connection, ConstrainedSystem, SystemSpec
@@ -109,13 +110,13 @@ class Prices(Declaration):
 class Statistics(Declaration):
     """The error rate of the gate and what it may impute."""
 
-    alpha: Annotated[Number, Field(gt=0, le=0.2)] = 0.05
+    alpha: ErrorRate = 0.05
     mode: Literal["fixed", "hybrid", "anytime"] = "fixed"  # the others may stop early, and then compute no more
     look_every: Annotated[int, Field(ge=1)] = 100  # examples or questions between two looks
     min_effect: OpenFraction = 0.05  # the smallest gain worth having; says how many examples would settle a check
     holdout_budget: Annotated[int, Field(ge=1)] | None = None  # candidates a test set may judge; alpha is shared out
     max_unscored: Fraction = 0.01
-    resamples: Annotated[int, Field(ge=9999, le=10_000_000)] = 9999
+    resamples: Annotated[int, Field(ge=9999, le=RESAMPLES)] = 9999
 
     @property
     def per_look(self) -> Statistics:

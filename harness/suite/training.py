@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.limits import ALPHA, RANK
-from harness.suite.declaration import Declaration, Fraction, Number, RowsRef
+from harness.suite.declaration import Declaration, Fraction, HalfOpenFraction, Number, RowsRef
 
 LOW_RANK = ("lora", "rslora", "dora")  # methods that add a low-rank update to linear layers
 # Objectives that general rows can be mixed into: a preference needs a rejected answer, a class its label.
@@ -34,7 +34,7 @@ class Train(Declaration):
     quantize: Literal["4bit", "8bit"] | None = None  # the base model while training (QLoRA); it is judged unquantised
     rank: Annotated[int, Field(ge=1, le=RANK)] = 16
     alpha: Annotated[Number, Field(gt=0, le=ALPHA)] = 32.0
-    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.05
+    dropout: HalfOpenFraction = 0.05
     targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] = "all-linear"
     virtual_tokens: Annotated[int, Field(ge=1, le=1000)] = 16  # of prefix_tuning and prompt_tuning
     beta: Annotated[Number, Field(gt=0)] = 0.1  # of dpo: how much a distance from the base model costs

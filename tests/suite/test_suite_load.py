@@ -60,6 +60,10 @@ def test_a_share_may_be_written_as_percent(text: str, value: float, tmp_path: Pa
     assert suite.checks[1].bar == value  # type: ignore[union-attr]
 
 
+def test_the_error_rate_may_be_written_as_percent(tmp_path: Path) -> None:
+    assert load_suite(write(tmp_path, GOOD), {"statistics.alpha": "2.5%"}).suite.statistics.alpha == 0.025
+
+
 BAD = [
     ("seed: 1", "seed: one", "suite.yaml:2:7 seed: must be a valid integer, not 'one'"),
     ("seed: 1", "seed: true", "suite.yaml:2:7 seed: must be a valid integer, not True"),
@@ -245,6 +249,13 @@ TOLD = [
         "suite.yaml:3:9 model.pth: unknown key; did you mean 'path'?",
     ]),
     ("smollm2-135m-instruct", "5", ["suite.yaml:3:8 model: must be a valid string, not 5"]),
+    ("kind: valid_output", "kind: valid_output, bar: 95", [
+        "suite.yaml:11:31 checks.1.bar: must be less than 1, not 95; write 95% or 0.95",
+    ]),
+    ("seed: 1", "seed: 1\nstatistics: {alpha: 5, resamples: 1000001}", [
+        "suite.yaml:3:21 statistics.alpha: must be less than or equal to 0.2, not 5; write 5% or 0.05",
+        "suite.yaml:3:35 statistics.resamples: must be less than or equal to 1000000, not 1000001",
+    ]),
     ("{kind: better_than}", "{kind: better_than, baslines: []}", [
         "suite.yaml:10:25 checks.0.baslines: unknown key; did you mean 'baselines'?",
     ]),
