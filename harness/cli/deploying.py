@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from harness.cli.output import json_option, print_json
 from harness.cli.verifying import (
     evidence_options,
+    refuse_missing,
     refuse_without_history,
     verified_facts,
     verified_lines,
@@ -59,6 +60,7 @@ def deploy_guard(  # noqa: PLR0913  an argument for each option
     if len(paths) == 2 and name is not None and suite_digest is not None and rollback is None:
         refuse_without_history(history, required=require_history)
         adapter, folder = paths
+        refuse_missing(adapter, history)
         placed, verified, is_new = place_adapter(
             adapter,
             folder,

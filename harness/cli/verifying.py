@@ -110,6 +110,13 @@ def refuse_without_history(history: Path | None, *, required: bool) -> None:
         raise EvidenceRefusedError("no --history is given, so newer verdicts cannot be checked, and that is required")
 
 
+def refuse_missing(*paths: Path | None) -> None:
+    """Name what is not there, before what would be beside it or in it is looked for."""
+    for path in paths:
+        if path is not None and not path.exists():
+            raise EvidenceRefusedError(f"{path}: there is no such file or folder, so nothing is verified")
+
+
 @click.command()
 @click.argument("adapter", type=click.Path(path_type=Path))
 @evidence_options(required=True)
@@ -125,6 +132,7 @@ def verify(
 ) -> None:
     """Exit 0 only if a fresh, complete ship verdict speaks of exactly these adapter files."""
     refuse_without_history(history, required=require_history)
+    refuse_missing(adapter, history)
     found = verifier(suite_digest, key, history)(adapter, verdict or adapter.parent / "verdict.json")
     step = _deploy_step(adapter, verdict, suite_digest, key, history)
     if as_json:

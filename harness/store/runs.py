@@ -182,6 +182,8 @@ def require_run(folder: Path) -> None:
     """Refuse what is no run folder (InvalidInputError), or that of a run which is still going on (BrokenRunError)."""
     if (folder / MANIFEST).is_file():
         return
+    if not folder.exists():
+        raise InvalidInputError(f"{folder}: not a run folder (there is no such folder)")
     if not (folder / STATUS).is_file():
         raise InvalidInputError(f"{folder}: not a run folder ({MANIFEST} is missing)")
     if in_use(folder):

@@ -336,7 +336,7 @@ def test_history_lists_the_looks_whose_runs_are_gone(tmp_path: Path) -> None:
     suite = write_tiny_suite(tmp_path / "suites" / "fixture", suite="suite: fixture")
     empty = harness("history", suite)
     assert empty.exit_code == 0 and "no judged run is stored" in empty.output
-    ledger = tmp_path / "suites" / "baselines" / "fixture" / "looks.jsonl"
+    ledger = tmp_path / "baselines" / "fixture" / "looks.jsonl"
     for candidate in ("a", "b"):
         record_look(
             ledger,

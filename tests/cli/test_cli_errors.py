@@ -135,3 +135,22 @@ def test_only_a_command_that_stores_what_is_finished_goes_on_from_it(
     result = harness(*arguments)
     assert result.exit_code == ExitCode.INTERRUPTED
     assert result.stderr == f"interrupted; {how}: harness {' '.join(arguments)}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("gate", "nowhere"), ExitCode.INVALID),
+        (("verify", "nowhere", "--suite-digest", "0" * 64), ExitCode.REFUSED),
+        (("verify", "there", "--suite-digest", "0" * 64, "--history", "nowhere"), ExitCode.REFUSED),
+        (("deploy-guard", "nowhere", "there", "--name", "a", "--suite-digest", "0" * 64), ExitCode.REFUSED),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_named(
+    arguments: tuple[str, ...], code: ExitCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = harness(*arguments)
+    assert result.exit_code == code
+    assert result.stderr.startswith("error: nowhere: ") and "there is no such " in result.stderr
