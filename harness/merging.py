@@ -284,7 +284,7 @@ def _manifest(folder: Path, shards: Sequence[StoredRun], command: str, *, whole:
         run_id=folder.name,
         digests={name: sha for name, sha in manifests[0].digests.items() if whole or name != INPUTS},
         started=min(manifest.started for manifest in manifests),
-        finished=max(manifest.finished for manifest in manifests),
+        finished=min(manifest.finished for manifest in manifests),  # by which a verdict grows old
         command=command,
         counters=Counters(**sums),
         seconds={stage: round(sum(m.seconds.get(stage, 0.0) for m in manifests), 3) for stage in stages},

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.assembly import assemble_evidence
 from harness.clock import Clock
 from harness.errors import EvidenceRefusedError, InvalidInputError
 from harness.files import hold, make_folder
@@ -18,7 +19,7 @@ from harness.store.baselines import (
     list_baselines,
     write_baseline,
 )
-from harness.store.facts import read_records
+from harness.store.facts import to_plain
 from harness.store.project import project_folders
 from harness.store.runs import ADAPTER, VERDICT, StoredRun, read_run, require_run
 from harness.suite.schema import Suite
@@ -80,7 +81,7 @@ def _promote(
     make_folder(place / suite.suite)
     with hold(place / suite.suite):  # so that no other adapter comes into force between the two
         _refuse_not_compared(stored, suite, record, place)
-        folder = write_baseline(place, record, _outcomes(stored, suite.candidate), run)
+        folder = write_baseline(place, record, _outcomes(stored, suite), run)
     return folder, stays or folder / ADAPTER
 
 
@@ -101,12 +102,15 @@ def _refuse_not_compared(stored: StoredRun, suite: Suite, wanted: BaselineRecord
         )
 
 
-def _outcomes(stored: StoredRun, candidate: str) -> list[dict[str, Any]]:
-    """Per example and per benchmark question, what the candidate did, with the digests that pairing needs."""
+def _outcomes(stored: StoredRun, suite: Suite) -> list[dict[str, Any]]:
+    """Per example and per benchmark question, what the candidate did, with the digests that pairing needs.
+
+    Answers are scored anew, since nothing binds the scores that were written.
+    """
     scores = [
         {"kind": "score", **{key: row[key] for key in ("dataset", "example_id", "scorer", "result")}}
-        for row in read_records(dict, stored.folder / "scores.jsonl")
-        if row["system"] == candidate
+        for row in map(to_plain, assemble_evidence(stored, suite)[0])
+        if row["system"] == suite.candidate
     ]
     questions = [
         {
@@ -117,7 +121,7 @@ def _outcomes(stored: StoredRun, candidate: str) -> list[dict[str, Any]]:
             "correct": outcome.correct,
         }
         for result in stored.benchmarks
-        if result.system == candidate
+        if result.system == suite.candidate
         for outcome in result.outcomes
     ]
     return scores + questions
