@@ -230,7 +230,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookCount:
-    """How many candidates a test set has judged, this one included, and how many it may."""
+    """How many looks a test set has had, this one included, and how many it may have."""
 
     number: int
     budget: int | None

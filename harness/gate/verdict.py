@@ -73,7 +73,7 @@ def _uses_test_set(check: CheckSpec) -> bool:
 def _within_budget(result: CheckResult, looks: LookCount | None) -> CheckResult:
     if looks is None or looks.budget is None or looks.number <= looks.budget or result.status != "pass":
         return result
-    reason = f"the test set has judged {looks.number} candidates and may judge {looks.budget}; {result.reason}"
+    reason = f"look {looks.number} at the test set, which has {looks.budget}; {result.reason}"
     return replace(result, status="undecided", reason=reason, needs="a fresh test set, which starts a new count")
 
 

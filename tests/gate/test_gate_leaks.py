@@ -217,7 +217,7 @@ def test_leaks_are_told_rather_than_the_budget_when_both_take_the_pass_away() ->
     looks = LookCount(number=3, budget=2, recorded=True)
     suite = suite_of(GAIN, holdout_budget=2)
     few, many = (decide(suite, leaked(CLEAR, *range(n)), looks=looks).checks[0] for n in (1, 6))
-    assert few.reason.startswith("the test set has judged 3 candidates and may judge 2; ")
+    assert few.reason.startswith("look 3 at the test set, which has 2; ")
     assert "6 of its 40 test rows" in many.reason and "may judge 2" not in many.reason
 
 
