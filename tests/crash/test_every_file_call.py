@@ -154,7 +154,7 @@ def fail(scenario: Scenario, project: Path, fault: Fault, where: str) -> None:
         return
     code, said = scenario.act(project)
     if fault is Fault.INTERRUPT:
-        assert code == 130 and "to go on" in said, f"{where}: {said}"
+        assert code == 130 and "interrupted; to " in said, f"{where}: {said}"
     else:
         assert code == 1 and said.startswith("error: ") and str(project) in said, f"{where}: {said}"
 

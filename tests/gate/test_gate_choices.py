@@ -111,7 +111,7 @@ def test_a_budget_divides_alpha_and_once_spent_nothing_passes(tmp_path: Path) ->
         as_candidate(Fixture(suite_text=budgeted).write(tmp_path / "spent" / name), name) for name in ("a", "b", "c")
     ]
     assert [gate(folder).exit_code for folder in folders] == [0, 0, 4]
-    assert "may judge 2" in gate(folders[2]).output
+    assert "which has 2" in gate(folders[2]).output
     assert gate(folders[0]).exit_code == 0, "a candidate that was judged within the budget keeps its place"
 
 
@@ -120,7 +120,7 @@ def test_another_suite_is_another_look_and_the_same_judgement_again_is_free(tmp_
     texts = [budgeted.replace("99.5%", bar) for bar in ("99.5%", "99.4%", "99.3%")]
     folders = [Fixture(suite_text=text).write(tmp_path / f"run{i}") for i, text in enumerate(texts)]
     assert [gate(folder).exit_code for folder in (*folders, *folders)] == [0, 0, 4, 0, 0, 4]
-    assert "may judge 2" in gate(folders[2]).output
+    assert "which has 2" in gate(folders[2]).output
     assert gate(replace(Fixture(), suite_text=texts[1]).write(tmp_path / "repeat")).exit_code == 0
 
 
