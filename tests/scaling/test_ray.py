@@ -29,6 +29,12 @@ def whole(suite: Path) -> Path:
     return Path(found["run"])
 
 
+@pytest.fixture(scope="module")
+def judged(whole: Path) -> tuple[int, Any]:
+    """How it was judged, before newer runs stand above it."""
+    return call("gate", whole, "--json")
+
+
 def in_parts(suite: Path, executor: Executor, compute: Callable[[Part], Any]) -> Path:
     order = Order(
         suite=suite / "suite.yaml", settings={}, adapter=None, fresh=False, locked=False, command="harness run"
@@ -57,19 +63,20 @@ def killed(times: int, marks: Path) -> Callable[[Part], Any]:
     return compute
 
 
-def test_two_workers_one_of_them_killed_give_the_run_of_one_process(suite: Path, whole: Path, tmp_path: Path) -> None:
+def test_two_workers_one_of_them_killed_give_the_run_of_one_process(
+    suite: Path, whole: Path, judged: tuple[int, Any], tmp_path: Path
+) -> None:
     made = in_parts(suite, RayExecutor(), killed(1, tmp_path / "marks"))
     assert len(list((tmp_path / "marks").iterdir())) == 1, "a worker was killed"
     code, found = call("gate", made, "--json")
-    expected = call("gate", whole, "--json")
-    assert (code, found["checks"]) == (expected[0], expected[1]["checks"])
+    assert (code, found["checks"]) == (judged[0], judged[1]["checks"])
     assert_same_run(made, whole)
     assert json.loads((made / "manifest.json").read_text())["shards"] == 2
 
 
-def test_the_command_runs_on_ray(suite: Path, whole: Path) -> None:
+def test_the_command_runs_on_ray(suite: Path, whole: Path, judged: tuple[int, Any]) -> None:
     code, found = call("run", suite, "--executor", "ray", "--workers", "2", "--json")
-    assert code == call("gate", whole, "--json")[0], found
+    assert code == judged[0], found
     assert_same_run(Path(found["run"]), whole)
 
 
