@@ -26,14 +26,18 @@ def check_name(check: CheckDeclaration) -> str:
 def gain_names(check: BetterThan | RecipeBetterThan | Preferred, present: Iterable[str]) -> dict[str, str]:
     """Baseline -> the name of the result against it, for those that the check names, or else those `present`."""
     judged_by = check.judge if isinstance(check, Preferred) else check.scorer
-    where = f"[{check.tag}]" if isinstance(check, BetterThan) and check.tag else ""
+    where = _slice(check) if isinstance(check, BetterThan) else ""
     wanted = present if check.baselines == "all" else check.baselines
     return {baseline: f"{check_name(check)}/{judged_by}/{baseline}{where}" for baseline in wanted}
 
 
 def any_name(check: BetterThan) -> str:
     """The name of the further result that decides where beating any of several baselines is enough."""
-    return f"{check_name(check)}/{check.scorer}/any"
+    return f"{check_name(check)}/{check.scorer}/any{_slice(check)}"
+
+
+def _slice(check: BetterThan) -> str:
+    return f"[{check.tag}]" if check.tag else ""
 
 
 def drop_name(check: BenchmarkDrop | LogprobDrop | KLDivergence) -> str:

@@ -454,6 +454,12 @@ def test_valid_answers_are_not_shown_by_a_test_set_that_is_spent_and_are_by_othe
     ]
 
 
+def test_the_result_of_any_baseline_on_a_slice_has_its_own_name() -> None:
+    found = case(tagged(gained_two(8, 8), ("a",), ("b",)), *({**ANY, "tag": tag} for tag in "ab"), baselines=2)()
+    names = [check.name for check in found.checks if "/any" in check.name]
+    assert names == ["better_than/exact_match/any[a]", "better_than/exact_match/any[b]"]
+
+
 def test_clusters_of_answers_are_counted_once_and_valid_when_all_of_them_are() -> None:
     evidence = probed(3, 0, 1000)
     rows = tuple(
