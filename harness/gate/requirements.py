@@ -122,12 +122,14 @@ def refuse_dependent(place: str, rows: Sequence[Example]) -> None:
     """No two rows may be of one cluster where nothing counts by clusters; else InvalidInputError, naming both."""
     first: dict[str, Example] = {}
     for row in rows:
-        if row.cluster and row.cluster in first:
+        if row.cluster is None:
+            continue
+        if row.cluster in first:
             raise InvalidInputError(
                 f"{place}: the rows must be independent, but {row.source} is of the cluster {row.cluster!r} of "
                 f"{first[row.cluster].source} (rows with the same prompt are one); remove one"
             )
-        first[row.cluster or ""] = row
+        first[row.cluster] = row
 
 
 def preferences_wanted(suite: Suite, absent: Collection[str]) -> tuple[tuple[str, str], ...]:

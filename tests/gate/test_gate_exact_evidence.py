@@ -23,6 +23,8 @@ from harness.gate.evidence import (
 from harness.gate.requirements import (
     planned_checks,
     preferences_wanted,
+    refuse_clusters,
+    refuse_dependent,
     refuse_empty_slices,
     refuse_incomplete_plan,
     refuse_unknown_checks,
@@ -338,7 +340,7 @@ def test_only_the_names_that_a_verdict_has_may_be_accepted_and_they_are_known_be
     suite = suite_of(*checks, baselines=3)
     known = [
         *("better_than/exact_match/bare", "better_than/exact_match/second"),
-        *("some/exact_match/bare[hard]", "some/exact_match/second[hard]", "some/exact_match/any"),
+        *("some/exact_match/bare[hard]", "some/exact_match/second[hard]", "some/exact_match/any[hard]"),
         *("recipe_better_than/exact_match/bare", "recipe_better_than/exact_match/second", "preferred/strict/third"),
         *("valid_output", "benchmark_drop/general", "logprob_drop/general", "kl_divergence/general.jsonl"),
         *("healthy_training", "adapter_is_live"),
@@ -519,3 +521,35 @@ def test_an_arm_is_found_by_its_data_set_when_its_name_has_a_slash() -> None:
     given = answer("ours/old", "probe", "p")
     found = index_answers([given], {"probe": rows("p")}, {"ours/old/probe": 1})
     assert found == {("ours/old", "probe"): {"p": (given,)}}
+
+
+def clustered(*clusters: str | None) -> list[Example]:
+    return [
+        Example(id=f"e{i}", messages=(), target="x", cluster=name, source=f"rows.jsonl:{i + 1}")
+        for i, name in enumerate(clusters)
+    ]
+
+
+def test_clusters_are_refused_where_nothing_counts_by_them() -> None:
+    rows = clustered(None, "a", "b")
+    found = (
+        "but rows.jsonl:2 is of the cluster 'a' (rows with the same prompt are one); use mode fixed and `better_than`, "
+        "or remove what repeats"
+    )
+    assert invalid(lambda: refuse_clusters(suite_of(GAIN, mode="anytime"), rows)) == (
+        f"statistics.mode: anytime bets on independent examples, {found}"
+    )
+    assert invalid(lambda: refuse_clusters(suite_of(GAIN, RECIPE), rows)) == (
+        f"checks.1: `recipe_better_than` takes examples as independent, {found}"
+    )
+    refuse_clusters(suite_of(GAIN, VALID), rows)
+    refuse_clusters(suite_of(GAIN, RECIPE), clustered(None, None))
+    refuse_clusters(suite_of(GAIN, mode="hybrid"), clustered(None))
+
+
+def test_rows_of_one_cluster_are_refused_where_rows_must_be_independent() -> None:
+    refuse_dependent("here", clustered("a", None, "b", None))
+    assert invalid(lambda: refuse_dependent("here", clustered("a", None, "b", "a"))) == (
+        "here: the rows must be independent, but rows.jsonl:4 is of the cluster 'a' of rows.jsonl:1 (rows with the "
+        "same prompt are one); remove one"
+    )

@@ -19,6 +19,7 @@ from evidence_in_memory import DROP, GAIN, LIVE, PREFERRED, VALID, evidence_of, 
 
 from harness.errors import BrokenRunError, InvalidInputError
 from harness.findings import CheckResult, LookCount, Verdict
+from harness.gate.benchmark_drop import _more_questions
 from harness.gate.comparing import compare_scores, compare_systems, judge_comparison
 from harness.gate.evidence import Evidence
 from harness.gate.verdict import decide, not_needed
@@ -458,6 +459,19 @@ def test_the_result_of_any_baseline_on_a_slice_has_its_own_name() -> None:
     found = case(tagged(gained_two(8, 8), ("a",), ("b",)), *({**ANY, "tag": tag} for tag in "ab"), baselines=2)()
     names = [check.name for check in found.checks if "/any" in check.name]
     assert names == ["better_than/exact_match/any[a]", "better_than/exact_match/any[b]"]
+
+
+def test_forgetting_is_resampled_as_often_as_the_suite_says() -> None:
+    for evidence, check in (
+        (moved(asked(300, 300, 400), 0.15, -0.1), LOGPROB),
+        (drifted(*[0.01, 0.02, 0.03] * 10), KL),
+    ):
+        found = case(evidence, GAIN, check, resamples=12_345)().checks[1]
+        assert found.method.endswith("studentised bootstrap (12345 resamples, seed 3)")
+
+
+def test_more_questions_are_asked_for_than_there_were() -> None:
+    assert _more_questions(100, 0.1, 0.0) == "if the drop is what it seems, about 101 fresh questions would show it"
 
 
 def test_clusters_of_answers_are_counted_once_and_valid_when_all_of_them_are() -> None:
