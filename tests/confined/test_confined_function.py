@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,9 @@ from harness.confined.function import (
     remembered,
 )
 from harness.errors import BrokenRunError, InvalidInputError
+from harness.limits import WORKER_BYTES
 
+ROOT = Path(__file__).parents[2]
 RULES = "harness.scoring.text_rules"
 SLOW = "a" * 60 + "!"  # for the pattern (a+)+b
 TOO_LONG = NoResult("it took over 1 s of computing")
@@ -141,3 +145,15 @@ def test_the_very_harness_that_runs_is_used_when_another_is_in_the_way(
     monkeypatch.chdir(tmp_path)
     assert pattern("a")("a") is True
     assert ConfinedFunction("harness.confined.templates:task_template", "{{ a }}")(json.dumps({"a": 1})) == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"), [(b"", b""), (b'"a', b""), (b'"a+"\n["a", "b', b'""\n'), (b'"a"\n["a"]\n', b'""\n[true]\n')]
+)
+def test_the_process_ends_without_a_word_when_the_harness_is_gone(sent: bytes, said: bytes) -> None:
+    begin = (
+        "import sys; sys.path[:0] = [sys.argv.pop(1)]; from harness.confined.worker import main; main(*sys.argv[1:])"
+    )
+    command = [sys.executable, "-P", "-c", begin, str(ROOT), f"{RULES}:regex_whole", "5", "1", str(WORKER_BYTES)]
+    done = subprocess.run(command, input=sent, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, b"")
