@@ -6,7 +6,8 @@ import contextlib
 import json
 import random
 import shutil
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from harness.trust.history import (
     note_start,
     read_log,
     refuse_outlived,
+    refuse_overtaken_run,
 )
 from harness.trust.verdicts import timestamp
 
@@ -326,6 +328,7 @@ def test_a_verdict_of_the_same_number_on_another_branch_counts_as_newer() -> Non
     refuse_outlived(twice, adapter="a", suite="s", verdict="ours", where="log")
 
 
+ROOT = Path(__file__).parents[2]
 Log = tuple[LogEntry, ...]
 
 
@@ -416,19 +419,37 @@ def test_a_hold_of_another_branch_is_told_when_the_logs_were_merged() -> None:
         )
 
 
+def test_one_line_of_another_branch_that_holds_is_enough() -> None:
+    ours = judged((), "ours", "ship", "ship")
+    hold = replace(ours[1], event="hold", run_id="theirs", verdict="theirs")  # of the judgement that both saw begin
+    for log in ((*ours, hold), (ours[0], hold, *ours[1:])):
+        with pytest.raises(EvidenceRefusedError, match="the logs of two branches were merged"):
+            refuse_outlived(log, adapter="a", suite="s", verdict=str(ours[-1].verdict), where="log")
+
+
+def test_a_run_that_was_held_may_be_judged_again_itself() -> None:
+    held = judged((), "run", "hold")
+    refuse_overtaken_run(held, adapter="a", suite="s", run_id="run", where="log")
+    with pytest.raises(EvidenceRefusedError, match="run 'run' of the same adapter is newer than 'earlier' and is hold"):
+        refuse_overtaken_run(held, adapter="a", suite="s", run_id="earlier", where="log")
+
+
+NOTING = """
+import sys
+from pathlib import Path
+from harness.trust.history import note_start
+
+for _ in range(5):
+    note_start(Path(sys.argv[1]), adapter="a", suite="s", run_id=sys.argv[2], time="t")
+"""
+
+
 def test_no_line_is_lost_when_many_judge_at_once(tmp_path: Path) -> None:
     log = log_path(tmp_path, "s")
-
-    def start(number: int) -> None:
-        for _ in range(5):
-            note_start(log, adapter="a", suite="s", run_id=str(number), time="t")
-
-    threads = [threading.Thread(target=start, args=(number,)) for number in range(1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [entry.sequence for entry in read_log(log)] == list(range(1, 6))
+    commands = [[sys.executable, "-c", NOTING, str(log), str(number)] for number in range(4)]
+    started = [subprocess.Popen(command, cwd=ROOT) for command in commands]
+    assert [process.wait(timeout=60) for process in started] == [0] * 4
+    assert [entry.sequence for entry in read_log(log)] == list(range(1, 21))
 
 
 def test_a_judgement_that_began_under_the_number_of_the_ship_verdict_ends_the_belief(shipped: Shipped) -> None:
