@@ -97,6 +97,9 @@ def _against(baseline: str, check: BetterThan, name: str, evidence: Evidence, st
         status, reason, needs = judge_early(early, comparison, statistics, min_gain=check.min_gain)
         # An interval for a fixed number of examples does not hold where looking chose the number.
         low, high, method = None, None, early.method
+    if comparison.imputed > statistics.max_unscored * comparison.n:
+        # Drawn, or read as "within reach", it would speak of answers that there are not.
+        low, high = None, None
     if status != "pass" and check.tag is None:
         reason += _driver_slice(evidence, check.scorer, baseline)
     return check_result(
