@@ -42,6 +42,7 @@ from harness.suite.load import load_suite
 from harness.trust.admission import admit, copy_admitted
 from harness.trust.digests import digest_file
 from harness.trust.expected_tensors import BaseWeights, read_base
+from harness.trust.targets import refuse_unknown_targets
 from harness.trust.weight_files import CHUNK
 
 UNKNOWN = BaseWeights()
@@ -525,6 +526,20 @@ def test_a_target_that_is_no_layer_of_the_base_model_is_refused_before_anything_
         read_inputs(load_suite(suite), registry=tmp_path / "baselines")
     for target in ("q_proj", "self_attn.q_proj", "model.layers.1.mlp.up_proj"):
         read_inputs(load_suite(suite, {"train.targets": f"[{target}]"}), registry=tmp_path / "baselines")
+
+
+def test_a_target_that_was_set_on_the_command_line_is_refused_without_a_line_of_its_own(tmp_path: Path) -> None:
+    suite = write_plain_suite(tmp_path, text=SUITE.replace("smollm2-135m-instruct", "{path: base}"))
+    write_base(suite / "base")
+    with pytest.raises(InvalidInputError, match=r"^suite\.yaml:1 train\.targets\.0: 'foo_proj' is no linear layer"):
+        read_inputs(load_suite(suite, {"train.targets": "[foo_proj]"}), registry=tmp_path / "baselines")
+
+
+def test_no_base_model_is_read_where_no_training_names_its_targets(tmp_path: Path) -> None:
+    def read() -> BaseWeights:
+        raise AssertionError("read")
+
+    refuse_unknown_targets(load_suite(write_plain_suite(tmp_path)), read)
 
 
 def test_a_target_is_compared_with_a_base_model_that_came_later(
